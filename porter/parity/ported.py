@@ -1,0 +1,254 @@
+"""The MindSpore side: loads converted source, gives it torch's weights, and observes one run in either mode."""
+
+from __future__ import annotations
+
+import gc
+import importlib.util
+import os
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Literal
+
+os.environ.setdefault("ONEDNN_MAX_CPU_ISA", "AVX2")  # without it convolutions fall back to a reference kernel
+os.environ.setdefault("GLOG_v", "3")
+
+import mindspore
+import numpy as np
+from mindspore import nn
+
+from porter.parity.cases import Example
+from porter.parity.compare import Tensor
+from porter.parity.leaves import Observation, flatten, leaf, outputs, weighting
+from porter.parity.samples import Array, InputSpec
+from porter.table import Row
+
+Mode = Literal["PYNATIVE", "GRAPH"]
+_INDEXED = re.compile(r"(?P<name>[^\[]+)(?P<index>\[.*\])?")
+
+
+class WeightsDoNotFit(Exception):
+    """A weight of the torch module has no place in the Cell, or a parameter of the Cell gets none."""
+
+
+def prepare_process() -> None:
+    """Once in a process: errors appear where they happen, and compiling a graph does not sweep all of memory."""
+    mindspore.runtime.launch_blocking()
+    gc.collect()
+    gc.freeze()  # Cell's destructor collects garbage for each compiled graph: 0.15 s instead of 0.015 s
+
+
+def set_mode(mode: Mode) -> None:
+    mindspore.set_context(mode=mindspore.GRAPH_MODE if mode == "GRAPH" else mindspore.PYNATIVE_MODE)
+
+
+def load_source(folder: Path, name: str, text: str, extras: str) -> ModuleType:
+    """Imports converted source from real files (graph compilation reads them), with its emitted module beside it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    sys.modules.pop("ms_extras", None)
+    if extras:
+        _load(folder / f"{name}_extras.py", extras, "ms_extras")
+    return _load(folder / f"{name}.py", text, name)
+
+
+def _load(path: Path, text: str, name: str) -> ModuleType:
+    path.write_text(text, "utf-8")
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def to_mindspore(array: Array, spec: InputSpec) -> mindspore.Tensor:
+    tensor = mindspore.Tensor(np.array(array))
+    return tensor.astype(mindspore.bfloat16) if spec.dtype == "bfloat16" else tensor
+
+
+# --- weights -------------------------------------------------------------------------------------------------------
+
+
+def place_weights(
+    cell: nn.Cell, row: Row, state: Mapping[str, Tensor], loose: bool = False
+) -> dict[str, str]:
+    """Puts a torch state dict into an example's Cell by its row; returns MindSpore's name of each torch name."""
+    parameters = dict(cell.parameters_and_names())
+    placed: dict[str, str] = {}
+    for name, tensor in state.items():
+        target = mapped_name(row, name)
+        if target is None:
+            continue
+        ported, index = target
+        if ported not in parameters:
+            raise WeightsDoNotFit(f"{name} should be {ported}, which is not among {sorted(parameters)}")
+        _put(parameters[ported], name, tensor, index)
+        placed[name] = ported
+    left = sorted(set(parameters) - set(placed.values()) - _filled(row, set(parameters)))
+    if left and not loose:
+        raise WeightsDoNotFit(f"{left[0]} gets no weight of {sorted(state)}")
+    return placed
+
+
+def mapped_name(row: Row, name: str) -> tuple[str, str] | None:
+    """MindSpore's name and an index such as `[:, :, None]` for a torch name of an example; None for a dropped one."""
+    prefix, inner = ("m.", name[2:]) if name.startswith("m.") else ("", name)
+    text = row.weights.get(inner, inner) if row.kind == "module" else inner
+    if text is None:
+        return None
+    match = _INDEXED.fullmatch(text)
+    if match is None:
+        raise WeightsDoNotFit(f"{text!r} is not a parameter name")
+    return prefix + match["name"], match["index"] or ""
+
+
+def _put(parameter: mindspore.Parameter, name: str, tensor: Tensor, index: str) -> None:
+    array = eval(f"array{index}", {"array": tensor.array}) if index else tensor.array
+    if tuple(parameter.shape) != array.shape:
+        raise WeightsDoNotFit(f"{name} has shape {list(array.shape)}, its parameter {list(parameter.shape)}")
+    parameter.set_data(mindspore.Tensor(np.ascontiguousarray(array).reshape(array.shape), parameter.dtype))
+
+
+def _filled(row: Row, parameters: set[str]) -> set[str]:
+    return {name for name in parameters if name.removeprefix("m.") in row.fill}
+
+
+# --- runs ----------------------------------------------------------------------------------------------------------
+
+
+class Weighed(nn.Cell):
+    """The fixed weighting of a Cell's float outputs, summed, and the outputs themselves."""
+
+    def __init__(
+        self, cell: nn.Cell, paths: tuple[tuple[Any, ...], ...], weights: tuple[mindspore.Tensor, ...]
+    ):
+        super().__init__(auto_prefix=False)
+        self.cell = cell
+        self.paths = paths
+        self.weights = weights
+
+    def construct(self, *inputs: Any) -> Any:
+        value = self.cell(*inputs)
+        total = 0.0
+        for i in range(len(self.paths)):
+            output = value
+            for key in self.paths[i]:
+                output = output[key]
+            total = total + (output * self.weights[i]).sum()
+        return total, value
+
+
+def observe(
+    build: type[nn.Cell],
+    row: Row,
+    example: Example,
+    constructed: Sequence[str],
+    arrays: Sequence[Array],
+    state: Mapping[str, Tensor],
+    mode: Mode,
+    gradients: bool,
+) -> Observation:
+    """Runs one converted example with torch's weights; whatever MindSpore raises is passed on."""
+    set_mode(mode)
+    try:
+        mindspore.set_seed(0)
+        given = {name: to_mindspore(a, s) for name, a, s in zip(example.names, arrays, example.inputs)}
+        cell = build(*(given[name] for name in constructed))
+        placed = place_weights(cell, row, state) if state or example.checks != {"output"} else {}
+        cell.set_train(example.train)
+        inputs = {name: tensor for name, tensor in given.items() if name not in constructed}
+        return _run(cell, example, inputs, placed, gradients)
+    finally:
+        set_mode("PYNATIVE")
+
+
+def _run(
+    cell: nn.Cell, example: Example, inputs: Mapping[str, Any], placed: Mapping[str, str], gradients: bool
+) -> Observation:
+    wanted = gradients and "grad" in example.checks
+    shapes = _float_outputs(cell, example, inputs) if wanted else ()
+    found: dict[str, Tensor] = {}
+    if shapes:
+        value, found = differentiate(cell, inputs, shapes, placed)
+    else:
+        value = cell(*inputs.values())
+    observed = outputs(value)
+    buffers: dict[str, Tensor] = {}
+    if "buffers" in example.checks:
+        parameters = dict(cell.parameters_and_names())
+        buffers = {name: leaf(parameters[ported]) for name, ported in placed.items()}
+    return Observation(observed, found, buffers)
+
+
+Output = tuple[tuple[Any, ...], mindspore.Tensor]
+
+
+def _float_outputs(cell: nn.Cell, example: Example, inputs: Mapping[str, Any]) -> tuple[Output, ...]:
+    """Path and weights of each float output, from a first run that leaves parameters as they were."""
+    saved = {name: p.asnumpy().copy() for name, p in cell.parameters_and_names()} if example.train else {}
+    mode = mindspore.get_context("mode")
+    set_mode("PYNATIVE")
+    value = cell(
+        *(mindspore.Tensor(x.asnumpy()) if x.dtype != mindspore.bfloat16 else x for x in inputs.values())
+    )
+    for name, parameter in cell.parameters_and_names():
+        if name in saved:
+            parameter.set_data(mindspore.Tensor(saved[name]))
+    mindspore.set_context(mode=mode)
+    return tuple(float_paths(value))
+
+
+def float_paths(value: Any) -> list[Output]:
+    """The path of each float tensor in a value, as keys, with the weights of its sum."""
+    found: list[Output] = []
+    for keys, item in _keyed(value):
+        if isinstance(item, mindspore.Tensor) and item.dtype in _FLOATS:
+            found.append((keys, mindspore.Tensor(weighting(tuple(item.shape))).astype(item.dtype)))
+    return found
+
+
+_FLOATS = (mindspore.float16, mindspore.bfloat16, mindspore.float32, mindspore.float64)
+
+
+def _keyed(value: Any, keys: tuple[Any, ...] = ()) -> Any:
+    if isinstance(value, Mapping):
+        for key in value:
+            yield from _keyed(value[key], (*keys, key))
+    elif isinstance(value, list | tuple):
+        for index, item in enumerate(value):
+            yield from _keyed(item, (*keys, index))
+    else:
+        yield keys, value
+
+
+def differentiate(
+    cell: nn.Cell, inputs: Mapping[str, Any], outputs: Sequence[Output], placed: Mapping[str, str]
+) -> tuple[Any, dict[str, Tensor]]:
+    """The cell's value, and gradients under torch's names of the fixed weighting of its float outputs."""
+    weighed = Weighed(cell, tuple(o[0] for o in outputs), tuple(o[1] for o in outputs))
+    weighed.set_train(cell.training)
+    names = list(inputs)
+    at = tuple(i for i, name in enumerate(names) if inputs[name].dtype in _FLOATS)
+    torch_names = {ported: name for name, ported in placed.items()}
+    trained = [
+        (name, p) for name, p in cell.parameters_and_names() if p.requires_grad and name in torch_names
+    ]
+    if not at and not trained:
+        return cell(*inputs.values()), {}
+    weights = mindspore.ParameterTuple([p for _, p in trained]) if trained else None
+    function = mindspore.value_and_grad(weighed, at or None, weights, has_aux=True)
+    (_, value), gradients = function(*inputs.values())
+    of_inputs, of_weights = _split(gradients, bool(at), bool(trained))
+    found = {names[i]: leaf(g) for i, g in zip(at, of_inputs)}
+    return value, found | {torch_names[name]: leaf(g) for (name, _), g in zip(trained, of_weights)}
+
+
+def _split(gradients: Any, inputs: bool, weights: bool) -> tuple[Sequence[Any], Sequence[Any]]:
+    """MindSpore's gradient value as two sequences: of inputs and of weights."""
+    if inputs and weights:
+        first, second = gradients
+        return first if isinstance(first, tuple) else (first,), second
+    found = gradients if isinstance(gradients, tuple) else (gradients,)
+    return (found, ()) if inputs else ((), found)

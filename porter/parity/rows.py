@@ -1,0 +1,412 @@
+"""Proves one row of the table: converts its examples with the engine and compares both frameworks on them."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import tempfile
+import time
+import traceback
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from porter.convert import convert_source
+from porter.diagnostics import Diagnostic, InputError
+from porter.parity import ported, reference
+from porter.parity.cases import (
+    Case,
+    Example,
+    cases_of,
+    constructor_inputs,
+    ported_expression,
+    read_example,
+    signature_text,
+    torch_source,
+)
+from porter.parity.compare import Comparison, Tensor, first_failure
+from porter.parity.leaves import Observation, compare_named
+from porter.parity.mutants import Mutant, mutants_of
+from porter.parity.proofs import Failure, Proof, RowResult, State
+from porter.parity.samples import Array, draw_all
+from porter.table import Row, Table
+
+DISTRIBUTION_SIGMAS = 5.0
+
+
+@dataclass(frozen=True)
+class Converted:
+    """The converted source of some cases: diagnostics by class name, and the module, or why it does not load."""
+
+    text: str
+    extras: str
+    diagnostics: Mapping[str, tuple[Diagnostic, ...]]
+    module: ModuleType | None
+    error: str = ""
+
+
+@dataclass
+class Bench:
+    """What the proof of one row needs: its examples, their torch runs, and a folder for converted source."""
+
+    row: Row
+    table: Table
+    folder: Path
+    examples: tuple[Example, ...]
+    runs: dict[int, reference.Reference] = field(default_factory=dict)
+    serial: int = 0
+
+    @cached_property
+    def arrays(self) -> tuple[tuple[Array, ...], ...]:
+        return tuple(draw_all(example.inputs, seed=i + 1) for i, example in enumerate(self.examples))
+
+    def next_name(self, prefix: str) -> str:
+        self.serial += 1
+        return f"{prefix}_{self.folder.name}_{self.serial}".replace("-", "_")
+
+
+def prove_row(key: str, row: Row, table: Table, *, mutants: bool = True) -> RowResult:
+    """The result for one row; nothing that a row or its examples do wrong escapes as an exception."""
+    started = time.perf_counter()
+    settled = _settled_without_running(row)
+    if settled is not None:
+        return RowResult(key, settled, seconds=time.perf_counter() - started)
+    with _folder() as folder:
+        try:
+            result = _prove(key, row, table, folder, mutants)
+        except InputError as error:
+            result = _failed(key, Failure("row", "example", str(error)))
+        except Exception:
+            result = _failed(key, Failure("row", "internal", traceback.format_exc(limit=-4)))
+    return replace(result, seconds=time.perf_counter() - started)
+
+
+def _settled_without_running(row: Row) -> Proof | None:
+    """The state of a row that has nothing to run."""
+    if row.refused and not row.examples:
+        return Proof("refused", note=row.refused[0])
+    if row.alternatives and not any(a.serves("portable") for a in row.alternatives):
+        return Proof("documented", note="no alternative for CPU")
+    if not row.examples:
+        return Proof("documented", note="no example")
+    return None
+
+
+@contextmanager
+def _folder() -> Iterator[Path]:
+    folder = Path(tempfile.mkdtemp(prefix="row"))
+    try:
+        yield folder
+    finally:
+        for name in [n for n, m in sys.modules.items() if _lies_in(m, folder)]:
+            del sys.modules[name]
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _lies_in(module: ModuleType, folder: Path) -> bool:
+    return str(getattr(module, "__file__", None) or "").startswith(str(folder))
+
+
+def _failed(key: str, failure: Failure) -> RowResult:
+    return RowResult(key, Proof("failed", note=_short(str(failure))), (failure,))
+
+
+def _short(text: str, limit: int = 300) -> str:
+    text = " ".join(text.split())
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def _prove(key: str, row: Row, table: Table, folder: Path, with_mutants: bool) -> RowResult:
+    examples = tuple(read_example(raw, row.location) for raw in row.examples)
+    bench = Bench(row, table, folder, examples)
+    cases = cases_of(row, examples)
+    source = torch_source(row, examples, cases)
+    torch_module = ported.load_source(folder, bench.next_name("reference"), source, "")
+    converted = convert(bench, source, cases, table)
+    failures: list[Failure] = []
+    for case in cases:
+        failure = _prove_case(bench, case, torch_module, converted)
+        if failure is not None:
+            failures.append(_with_reproduction(bench, case, converted, failure))
+    if failures:
+        return RowResult(key, Proof("failed", note=_short(str(failures[0]))), tuple(failures))
+    if row.refused:
+        return RowResult(key, Proof("refused", note=row.refused[0]))
+    killed, survivors = _kill_mutants(bench, cases) if with_mutants else ((0, 0), ())
+    return RowResult(key, Proof(*_state(examples), mutants=killed), survivors=survivors)
+
+
+def _state(examples: Sequence[Example]) -> tuple[State, tuple[str, ...]]:
+    running = [e for e in examples if not e.refused]
+    if not running:
+        return "refused", ()
+    return "proven", ("PYNATIVE", "GRAPH") if all(e.graph for e in running) else ("PYNATIVE",)
+
+
+# --- conversion ----------------------------------------------------------------------------------------------------
+
+
+def convert(bench: Bench, source: str, cases: Sequence[Case], table: Table) -> Converted:
+    """Converts the source of some cases and loads the result; what goes wrong is told in `error`."""
+    name = bench.next_name("ported")
+    try:
+        result = convert_source(source, path="example.py", table=table)
+    except Exception as error:
+        return Converted("", "", {}, None, f"the engine raises {type(error).__name__}: {error}")
+    diagnostics = _by_class(source, result.diagnostics)
+    try:
+        module = ported.load_source(bench.folder, name, result.text, result.extras)
+    except Exception as error:
+        return Converted(result.text, result.extras, diagnostics, None, f"{type(error).__name__}: {error}")
+    return Converted(result.text, result.extras, diagnostics, module)
+
+
+def _by_class(source: str, diagnostics: Sequence[Diagnostic]) -> dict[str, tuple[Diagnostic, ...]]:
+    """Diagnostics by the class whose lines they stand in; those outside every class under ''."""
+    owners: dict[int, str] = {}
+    owner = ""
+    for number, line in enumerate(source.splitlines(), start=1):
+        if not line.startswith((" ", "\t")) and line:
+            owner = line.removeprefix("class ").partition("(")[0] if line.startswith("class Example") else ""
+        owners[number] = owner
+    found: dict[str, list[Diagnostic]] = {}
+    for diagnostic in diagnostics:
+        found.setdefault(owners.get(diagnostic.location.line, ""), []).append(diagnostic)
+    return {name: tuple(group) for name, group in found.items()}
+
+
+# --- one case ------------------------------------------------------------------------------------------------------
+
+
+def _prove_case(bench: Bench, case: Case, torch_module: ModuleType, converted: Converted) -> Failure | None:
+    example = bench.examples[case.example]
+    diagnostics = converted.diagnostics.get(case.name, ())
+    if example.refused:
+        return None if diagnostics else Failure(case.label, "convert", "should be refused, and is not")
+    run = _reference_run(bench, case, torch_module)
+    if isinstance(run, Failure):
+        return None if case.form else run  # torch itself does not take this form
+    if diagnostics:
+        return Failure(case.label, "convert", _short(str(diagnostics[0])))
+    if case.form and case.example not in bench.runs:
+        return None
+    wrong = _wrong_text(bench, case, converted)
+    return wrong or _observe_and_compare(bench, case, converted)
+
+
+def _reference_run(bench: Bench, case: Case, torch_module: ModuleType) -> reference.Reference | Failure:
+    example = bench.examples[case.example]
+    try:
+        constructed = constructor_inputs(bench.row, example)
+        run = reference.observe(
+            getattr(torch_module, case.name), example, constructed, bench.arrays[case.example]
+        )
+    except Exception as error:
+        return Failure(case.label, "torch", f"{type(error).__name__}: {_short(str(error))}")
+    if not case.form:
+        bench.runs[case.example] = run
+    return run
+
+
+def _wrong_text(bench: Bench, case: Case, converted: Converted) -> Failure | None:
+    expected = bench.examples[case.example].ported
+    if case.form or expected is None or not converted.text:
+        return None
+    found = ported_expression(converted.text, bench.row, case)
+    return (
+        None if found == expected else Failure(case.label, "text", f"ported as {found}, expected {expected}")
+    )
+
+
+def _observe_and_compare(bench: Bench, case: Case, converted: Converted) -> Failure | None:
+    if converted.module is None:
+        return Failure(case.label, "load", _short(converted.error))
+    example = bench.examples[case.example]
+    modes: list[ported.Mode] = ["PYNATIVE"]
+    if example.graph and not case.form:
+        modes.append("GRAPH")
+    for mode in modes:
+        failure = _compare_in(bench, case, converted.module, mode)
+        if failure is not None:
+            return failure
+    return None
+
+
+def _compare_in(bench: Bench, case: Case, module: ModuleType, mode: ported.Mode) -> Failure | None:
+    example = bench.examples[case.example]
+    run = bench.runs[case.example]
+    gradients = not case.form and (mode == "PYNATIVE" or case.example == _first_differentiated(bench))
+    constructed = constructor_inputs(bench.row, example)
+    try:
+        observed = ported.observe(
+            getattr(module, case.name),
+            bench.row,
+            example,
+            constructed,
+            bench.arrays[case.example],
+            run.state,
+            mode,
+            gradients,
+        )
+    except Exception as error:
+        return Failure(case.label, mode, f"{type(error).__name__}: {_short(str(error))}")
+    bad = first_failure(list(_comparisons(bench.row, example, run.observation, observed, gradients)))
+    return Failure(case.label, mode, str(bad)) if bad else None
+
+
+def _first_differentiated(bench: Bench) -> int:
+    """The example whose gradients are compared in GRAPH mode too: compiling them is what takes longest."""
+    return next((i for i, e in enumerate(bench.examples) if "grad" in e.checks and e.graph), -1)
+
+
+def _comparisons(
+    row: Row, example: Example, expected: Observation, found: Observation, gradients: bool
+) -> Iterator[Comparison]:
+    rtol, loose = example.rtol, example.loose_dtype
+    compared = compare_named("output", expected.outputs, found.outputs, rtol=rtol, loose_dtype=loose)
+    if example.distribution is not None:
+        yield from (c for c in compared if c.problem in ("shape", "dtype", "missing"))
+        yield from _distribution(example.distribution, found.outputs)
+        return
+    yield from compared
+    extra = sorted(set(found.outputs) - set(expected.outputs))
+    if extra:
+        yield Comparison(
+            f"output {extra[0]}", "shape", float("inf"), 0, 0, ((), found.outputs[extra[0]].shape), ("", "")
+        )
+    if gradients:
+        yield from compare_named(
+            "gradient of", _indexed(row, expected.gradients), found.gradients, rtol=_looser(rtol)
+        )
+    yield from compare_named("buffer", _indexed(row, _kept(row, expected.buffers)), found.buffers, rtol=rtol)
+
+
+def _looser(rtol: float | None) -> float | None:
+    return None if rtol is None else 10 * rtol
+
+
+def _kept(row: Row, buffers: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor for name, tensor in buffers.items() if ported.mapped_name(row, name) is not None}
+
+
+def _indexed(row: Row, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Tensors in the shape that MindSpore keeps them in, where a row's weight has an inserted axis."""
+    found = {}
+    for name, tensor in tensors.items():
+        target = ported.mapped_name(row, name)
+        index = target[1] if target else ""
+        found[name] = (
+            replace(tensor, array=eval(f"array{index}", {"array": tensor.array})) if index else tensor
+        )
+    return found
+
+
+def _distribution(expected: Mapping[str, float], outputs: Mapping[str, Tensor]) -> Iterator[Comparison]:
+    """Mean, deviation and bounds of random outputs against what the row states, within five standard errors."""
+    arrays = [t.array.astype(np.float64).ravel() for t in outputs.values() if t.array.dtype.kind in "fiub"]
+    values = np.concatenate(arrays) if arrays else np.zeros(0)
+    if not values.size:
+        return
+    deviation = float(expected.get("std", values.std()))
+    error = DISTRIBUTION_SIGMAS * deviation / np.sqrt(values.size)
+    for name, measured, slack in (
+        ("mean", values.mean(), error),
+        ("std", values.std(), error),
+        ("min", values.min(), None),
+        ("max", values.max(), None),
+    ):
+        if name not in expected:
+            continue
+        wanted = float(expected[name])
+        gap = abs(measured - wanted)
+        if slack is None:  # a bound: nothing may lie outside it
+            gap, slack = max(0.0, wanted - measured if name == "min" else measured - wanted), 1e-6
+        problem: Any = "" if gap <= slack else "values"
+        shown = (f"{wanted:.4g}", f"{measured:.4g}")
+        yield Comparison(
+            f"{name} of the output", problem, gap, slack, abs(wanted), ((), ()), ("", ""), (), shown
+        )
+
+
+# --- mutants -------------------------------------------------------------------------------------------------------
+
+
+def _kill_mutants(bench: Bench, cases: Sequence[Case]) -> tuple[tuple[int, int], tuple[str, ...]]:
+    """How many mutants fail (or are explained in the row) of how many, and those that pass."""
+    plain = [case for case in cases if not case.form and not bench.examples[case.example].refused]
+    source = torch_source(bench.row, bench.examples, plain)
+    expected = _text_of(bench, source)
+    killed, total, survivors = 0, 0, []
+    for mutant in mutants_of(bench.row):
+        total += 1
+        if mutant.text in bench.row.mutants or _is_killed(bench, plain, source, mutant, expected):
+            killed += 1
+        else:
+            survivors.append(mutant.text)
+    return (killed, total), tuple(survivors)
+
+
+def _text_of(bench: Bench, source: str) -> tuple[str, str]:
+    result = convert_source(source, path="example.py", table=bench.table)
+    return result.text, result.extras
+
+
+def _is_killed(
+    bench: Bench, cases: Sequence[Case], source: str, mutant: Mutant, unchanged: tuple[str, str]
+) -> bool:
+    converted = convert(bench, source, cases, bench.table.with_row(mutant.row))
+    if converted.module is None or converted.diagnostics:
+        return True
+    if (converted.text, converted.extras) == unchanged and mutant.row.weights == bench.row.weights:
+        return False  # the mistake reaches no example
+    mutated = replace(bench, row=mutant.row)
+    return any(_compare_in(mutated, case, converted.module, "PYNATIVE") is not None for case in cases)
+
+
+# --- reproduction --------------------------------------------------------------------------------------------------
+
+
+def _with_reproduction(bench: Bench, case: Case, converted: Converted, failure: Failure) -> Failure:
+    return failure if case.form else replace(failure, reproduction=reproduction(bench, case, converted))
+
+
+_SCRIPT = '''\
+# {signature}  ({location}), {label}
+import os
+
+os.environ.setdefault("ONEDNN_MAX_CPU_ISA", "AVX2")
+from porter.parity.samples import draw_all, parse_spec
+
+arrays = draw_all([parse_spec(s) for s in {specs}], seed={seed})
+
+TORCH = """
+{torch}
+"""
+PORTED = """
+{ported}
+"""
+EXTRAS = """
+{extras}
+"""
+'''
+
+
+def reproduction(bench: Bench, case: Case, converted: Converted) -> str:
+    """The source of both sides and the inputs of a case, as one script to start from."""
+    example = bench.examples[case.example]
+    return _SCRIPT.format(
+        signature=signature_text(bench.row.torch),
+        location=bench.row.location,
+        label=case.label,
+        specs=[str(spec) for spec in example.inputs],
+        seed=case.example + 1,
+        torch=torch_source(bench.row, bench.examples, [case]).strip(),
+        ported=converted.text.strip() or converted.error,
+        extras=converted.extras.strip(),
+    )
