@@ -1,0 +1,112 @@
+"""Constructors of torch.* whose dtype rules MindSpore does not share, and window functions."""
+
+import mindspore
+import numpy as np
+from mindspore import Tensor, ops
+
+
+def full(size, fill_value, *, out=None, dtype=None, layout=None, device=None, pin_memory=False, requires_grad=False):
+    """torch.full."""
+    if dtype is None:
+        if isinstance(fill_value, bool):
+            dtype = mindspore.bool_
+        elif isinstance(fill_value, int):
+            dtype = mindspore.int64
+        elif isinstance(fill_value, Tensor):
+            dtype = fill_value.dtype
+        else:
+            dtype = mindspore.float32
+    return ops.full(tuple(size), fill_value, dtype=dtype)
+
+
+def as_tensor(data, dtype=None, device=None):
+    """torch.as_tensor."""
+    if isinstance(data, Tensor):
+        return data if dtype is None else data.astype(dtype)
+    return mindspore.tensor(data, dtype)
+
+
+def _legacy(data, dtype):
+    """torch's old constructors: a sequence gives its values, numbers give a shape."""
+    if len(data) == 1 and not isinstance(data[0], int):
+        return as_tensor(data[0], dtype)
+    if not data:
+        return mindspore.tensor([], dtype)
+    return ops.zeros(tuple(data), dtype)
+
+
+def FloatTensor(*data):
+    """torch.FloatTensor, and torch.Tensor(...)."""
+    return _legacy(data, mindspore.float32)
+
+
+def DoubleTensor(*data):
+    """torch.DoubleTensor."""
+    return _legacy(data, mindspore.float64)
+
+
+def HalfTensor(*data):
+    """torch.HalfTensor."""
+    return _legacy(data, mindspore.float16)
+
+
+def LongTensor(*data):
+    """torch.LongTensor."""
+    return _legacy(data, mindspore.int64)
+
+
+def IntTensor(*data):
+    """torch.IntTensor."""
+    return _legacy(data, mindspore.int32)
+
+
+def ShortTensor(*data):
+    """torch.ShortTensor."""
+    return _legacy(data, mindspore.int16)
+
+
+def CharTensor(*data):
+    """torch.CharTensor."""
+    return _legacy(data, mindspore.int8)
+
+
+def ByteTensor(*data):
+    """torch.ByteTensor."""
+    return _legacy(data, mindspore.uint8)
+
+
+def BoolTensor(*data):
+    """torch.BoolTensor."""
+    return _legacy(data, mindspore.bool_)
+
+
+def _window(values, window_length, periodic, dtype):
+    """Values of a window function: periodic windows are one longer and lose the last point."""
+    values = np.ones(1) if window_length == 1 else values[:window_length]
+    return mindspore.tensor(values.tolist(), dtype or mindspore.float32)
+
+
+def hann_window(window_length, periodic=True, *, dtype=None):
+    """torch.hann_window."""
+    return _window(np.hanning(window_length + periodic), window_length, periodic, dtype)
+
+
+def hamming_window(window_length, periodic=True, alpha=0.54, beta=0.46, *, dtype=None):
+    """torch.hamming_window."""
+    turns = np.arange(window_length) / max(window_length + periodic - 1, 1)
+    return _window(alpha - beta * np.cos(2 * np.pi * turns), window_length, periodic, dtype)
+
+
+def blackman_window(window_length, periodic=True, *, dtype=None):
+    """torch.blackman_window."""
+    return _window(np.blackman(window_length + periodic), window_length, periodic, dtype)
+
+
+def bartlett_window(window_length, periodic=True, *, dtype=None):
+    """torch.bartlett_window."""
+    return _window(np.bartlett(window_length + periodic), window_length, periodic, dtype)
+
+
+def kaiser_window(window_length, periodic=True, beta=12.0, *, dtype=None):
+    """torch.kaiser_window."""
+    return _window(np.kaiser(window_length + periodic, beta), window_length, periodic, dtype)

@@ -1,0 +1,90 @@
+"""Facts about dtypes and devices: torch.finfo, torch.iinfo, torch.device, dtype promotion."""
+
+import mindspore
+import numpy as np
+from mindspore import Tensor
+
+
+class finfo:
+    """torch.finfo."""
+
+    def __init__(self, dtype=None):
+        names = {'Float16': 'float16', 'Float64': 'float64', 'BFloat16': 'bfloat16'}
+        self.dtype = names.get(str(mindspore.float32 if dtype is None else dtype), 'float32')
+        if self.dtype == 'bfloat16':
+            self.bits, self.eps, self.max = 16, 0.0078125, 3.3895313892515355e38
+            self.tiny, self.resolution = 1.1754943508222875e-38, 0.01
+        else:
+            limits = np.finfo(self.dtype)
+            self.bits, self.eps, self.max = limits.bits, float(limits.eps), float(limits.max)
+            self.tiny, self.resolution = float(limits.tiny), float(limits.resolution)
+        self.min = -self.max
+        self.smallest_normal = self.tiny
+
+
+class iinfo:
+    """torch.iinfo."""
+
+    def __init__(self, dtype):
+        self.dtype = str(dtype).lower()
+        limits = np.iinfo(self.dtype)
+        self.bits, self.min, self.max = int(limits.bits), int(limits.min), int(limits.max)
+
+
+class device:
+    """torch.device: a name only, since MindSpore places tensors by context."""
+
+    def __init__(self, type, index=None):
+        kind, _, number = str(type).partition(':')
+        self.type = kind
+        self.index = int(number) if number else index
+
+    def __str__(self):
+        return self.type if self.index is None else f'{self.type}:{self.index}'
+
+    def __repr__(self):
+        return f"device(type='{self.type}')" if self.index is None else f"device(type='{self.type}', index={self.index})"
+
+    def __eq__(self, other):
+        return isinstance(other, device) and str(self) == str(other)
+
+    def __hash__(self):
+        return hash(str(self))
+
+
+def promote_types(type1, type2):
+    """torch.promote_types."""
+    if type1 == type2:
+        return type1
+    order = (mindspore.bool_, mindspore.uint8, mindspore.int8, mindspore.int16, mindspore.int32, mindspore.int64,
+             mindspore.float16, mindspore.bfloat16, mindspore.float32, mindspore.float64,
+             mindspore.complex64, mindspore.complex128)
+    low, high = sorted((order.index(type1), order.index(type2)))
+    if (low, high) == (1, 2):
+        return mindspore.int16
+    if (low, high) == (6, 7):
+        return mindspore.float32
+    if low == 9 and high == 10:
+        return mindspore.complex128
+    return order[high]
+
+
+def result_type(tensor1, tensor2):
+    """torch.result_type: a Python number widens the sort of a tensor's dtype, never its size."""
+    if isinstance(tensor1, Tensor) and isinstance(tensor2, Tensor):
+        return promote_types(tensor1.dtype, tensor2.dtype)
+    tensor, number = (tensor1, tensor2) if isinstance(tensor1, Tensor) else (tensor2, tensor1)
+    whole = not tensor.is_floating_point() and not tensor.is_complex()
+    if isinstance(number, float) and whole:
+        return mindspore.float32
+    if isinstance(number, int) and not isinstance(number, bool) and tensor.dtype == mindspore.bool_:
+        return mindspore.int64
+    return tensor.dtype
+
+
+def can_cast(from_, to):
+    """torch.can_cast: no cast from complex to real, from real to integer, or from number to bool."""
+    def rank(dtype):
+        name = str(dtype).lower()
+        return 0 if name == 'bool' else 3 if 'complex' in name else 2 if 'float' in name else 1
+    return rank(from_) <= rank(to)

@@ -1,0 +1,9 @@
+"""Pointwise functions of torch.* that no single MindSpore operator reproduces on all dtypes."""
+
+import mindspore
+from mindspore import ops
+
+
+def bitwise_not(input):
+    """torch.bitwise_not."""
+    return ops.logical_not(input) if input.dtype == mindspore.bool_ else -1 - input
