@@ -18,6 +18,8 @@ RTOL = {
     "bfloat16": 3e-2,
     "complex64": 1e-5,
     "complex128": 1e-9,
+    "float": 1e-5,  # a Python number read out of a float32 tensor
+    "complex": 1e-5,
 }
 TINY = 1e-6  # magnitudes below this are treated as rounding of zero
 
