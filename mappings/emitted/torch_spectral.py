@@ -1,0 +1,66 @@
+"""Short-time Fourier transforms of torch.*, from frames and mindspore.ops.rfft."""
+
+import mindspore
+import numpy as np
+from mindspore import Tensor, ops
+
+
+def _padded_window(window, win_length, n_fft, dtype):
+    """The window, ones where there is none, centred in n_fft points."""
+    window = ops.ones((win_length,), dtype) if window is None else window
+    left = (n_fft - win_length) // 2
+    return window if win_length == n_fft else ops.pad(window, (left, n_fft - win_length - left))
+
+
+def _frame_index(frames, hop_length, n_fft):
+    """For each frame the positions of its samples, shape (frames, n_fft)."""
+    return Tensor(np.arange(frames)[:, None] * hop_length + np.arange(n_fft), mindspore.int32)
+
+
+def stft(input, n_fft, hop_length=None, win_length=None, window=None, center=True, pad_mode='reflect',
+         normalized=False, onesided=None, return_complex=None, align_to_window=None):
+    """torch.stft: input (time) or (batch, time); gives (batch, frequency, frame), complex or with a last axis of 2."""
+    hop_length = n_fft // 4 if hop_length is None else hop_length
+    win_length = n_fft if win_length is None else win_length
+    signal = input if input.ndim == 2 else input.reshape(1, -1)
+    if center:
+        signal = ops.pad(signal, (n_fft // 2, n_fft // 2), mode=pad_mode)
+    count = 1 + (signal.shape[-1] - n_fft) // hop_length
+    frames = ops.gather(signal, _frame_index(count, hop_length, n_fft), 1)
+    frames = frames * _padded_window(window, win_length, n_fft, input.dtype)
+    transformed = ops.fft(frames, dim=-1) if onesided is False else ops.rfft(frames, dim=-1)
+    real = ops.swapaxes(ops.real(transformed), 1, 2)
+    imag = ops.swapaxes(ops.imag(transformed), 1, 2)
+    if normalized:
+        real, imag = real * n_fft**-0.5, imag * n_fft**-0.5
+    if input.ndim == 1:
+        real, imag = real[0], imag[0]
+    return ops.Complex()(real, imag) if return_complex else ops.stack((real, imag), axis=-1)
+
+
+def istft(input, n_fft, hop_length=None, win_length=None, window=None, center=True, normalized=False, onesided=None,
+          length=None, return_complex=False):
+    """torch.istft: input (frequency, frame) or (batch, frequency, frame), complex; gives (batch, time)."""
+    hop_length = n_fft // 4 if hop_length is None else hop_length
+    win_length = n_fft if win_length is None else win_length
+    half = n_fft // 2 + 1
+    real, imag = ops.real(input)[..., :half, :], ops.imag(input)[..., :half, :]
+    if input.ndim == 2:
+        real, imag = real.expand_dims(0), imag.expand_dims(0)
+    count = real.shape[-1]
+    spectrum = ops.Complex()(ops.swapaxes(real, 1, 2), ops.swapaxes(imag, 1, 2))
+    frames = ops.irfft(spectrum, n=n_fft, dim=-1)
+    if normalized:
+        frames = frames * n_fft**0.5
+    window = _padded_window(window, win_length, n_fft, frames.dtype)
+    total = n_fft + hop_length * (count - 1)
+    index = _frame_index(count, hop_length, n_fft).reshape(-1)
+    columns = (frames * window).reshape(real.shape[0], -1).swapaxes(0, 1)
+    summed = ops.unsorted_segment_sum(columns, index, total).swapaxes(0, 1)
+    envelope = ops.unsorted_segment_sum(ops.tile(window * window, (count,)), index, total)
+    start = n_fft // 2 if center else 0
+    stop = start + length if length is not None else total - start
+    signal = summed[:, start:stop] / envelope[start:stop]
+    if length is not None and stop > total:
+        signal = ops.pad(signal, (0, stop - total))
+    return signal[0] if input.ndim == 2 else signal
