@@ -1,0 +1,115 @@
+"""Converts source text, files and trees: parse, infer, rewrite, emit, check."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+
+from porter.diagnostics import Diagnostic, Location
+from porter.emit import EXTRAS, extras_text
+from porter.imports import with_imports
+from porter.infer import Facts, Inference
+from porter.program import Module, Program, build_program
+from porter.rewrite import Needs, Rewriter
+from porter.table import Row, Table, load_table
+
+
+@dataclass(frozen=True)
+class Ported:
+    """The outcome for one file."""
+
+    text: str
+    extras: str
+    diagnostics: tuple[Diagnostic, ...]
+
+
+@dataclass(frozen=True)
+class PortedTree:
+    """The outcome for a tree: new text by relative path, the emitted modules among them, and what was said."""
+
+    files: Mapping[str, str]
+    diagnostics: tuple[Diagnostic, ...]
+    changed: frozenset[str] = frozenset()
+    extras: tuple[str, ...] = ()
+    fusions: tuple[Mapping[str, object], ...] = field(default=())
+
+
+def convert_source(
+    text: str, *, path: str = "example.py", table: Table | None = None, target: str = "portable", facts: Facts | None = None
+) -> Ported:
+    """Converts one file on its own."""
+    tree = convert_tree({path: text}, table=table, target=target, facts=facts)
+    extras = "".join(tree.files[e] for e in tree.extras)
+    return Ported(tree.files[path], extras, tree.diagnostics)
+
+
+def convert_tree(
+    sources: Mapping[str, str], *, table: Table | None = None, target: str = "portable", facts: Facts | None = None,
+    fuse: bool = False,
+) -> PortedTree:  # fmt: skip
+    """Converts Python files (relative path → text) that belong together; what does not parse stays as it was."""
+    table = table if table is not None else load_table()
+    program, failed = build_program(dict(sources), table)
+    inference = Inference(program, facts).run()
+    diagnostics = [_unparsable(path, error) for path, error in failed.items()]
+    files: dict[str, str] = {path: sources[path] for path in failed}
+    packages: dict[str, list[Needs]] = {}
+    for module in program.modules.values():
+        needs, text, found = _convert_module(program, module, inference, target)
+        files[module.path] = text
+        diagnostics += found
+        packages.setdefault(extras_home(program, module), []).append(needs)
+    extras = []
+    for home, all_needs in packages.items():
+        text = _extras(all_needs, target)
+        if text:
+            name = f"{home}/{EXTRAS}.py" if home else f"{EXTRAS}.py"
+            files[name] = text
+            extras.append(name)
+    changed = frozenset(p for p, t in files.items() if sources.get(p) != t)
+    return PortedTree(files, tuple(sorted(diagnostics)), changed, tuple(extras))
+
+
+def _convert_module(program: Program, module: Module, inference: Inference, target: str) -> tuple[Needs, str, list[Diagnostic]]:
+    rewriter = Rewriter(program, module, inference, target)
+    try:
+        edits = rewriter.run()
+        text = rewriter.splice(0, len(module.data), edits)
+        text = with_imports(text, module, program, rewriter.needs)
+        _check(text, module)
+    except Exception as error:  # one file must not take the others with it
+        problem = Diagnostic(
+            Location(module.path), "MSP901", f"porter failed on this file: {type(error).__name__}: {error}",
+            "the file is left as it was; please report it",
+        )  # fmt: skip
+        return Needs(), module.text, [problem]
+    return rewriter.needs, text, rewriter.diagnostics
+
+
+def _check(text: str, module: Module) -> None:
+    """The output parses."""
+    ast.parse(text, filename=module.path)
+
+
+def _unparsable(path: str, error: SyntaxError) -> Diagnostic:
+    place = Location(path, error.lineno or 0, error.offset or 0)
+    return Diagnostic(place, "MSP900", f"not Python that this version parses: {error.msg}", "the file is copied as it is")
+
+
+def extras_home(program: Program, module: Module) -> str:
+    """The folder that holds ms_extras.py for a module: the outermost package above it, or its own folder."""
+    folder = PurePosixPath(module.path).parent
+    parts = folder.parts
+    for length in range(1, len(parts) + 1):
+        package = "/".join(parts[:length])
+        if any(m.path == f"{package}/__init__.py" for m in program.modules.values()):
+            return package
+    return "" if str(folder) == "." else str(folder)
+
+
+def _extras(all_needs: list[Needs], target: str) -> str:
+    emitted = {name for needs in all_needs for name in needs.emitted}
+    adapters: dict[str, Row] = {name: row for needs in all_needs for name, row in needs.adapters.items()}
+    return extras_text(emitted, adapters.values(), target, not_ported=any(needs.left for needs in all_needs))

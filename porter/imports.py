@@ -1,0 +1,104 @@
+"""Puts the imports that a ported file needs where its torch imports were."""
+
+from __future__ import annotations
+
+import ast
+
+from porter.emit import EXTRAS
+from porter.program import Module, Program
+from porter.rewrite import Needs
+
+
+def with_imports(text: str, module: Module, program: Program, needs: Needs) -> str:
+    """The rewritten text with MindSpore's imports, one block, at the place of the first torch import."""
+    lines = _import_lines(module, program, needs, text)
+    if not lines:
+        return text
+    at, indent_break = _place(text, module, program)
+    parts = text.splitlines(keepends=True)
+    block = "".join(line + "\n" for line in lines)
+    return "".join(parts[:at]) + block + indent_break + "".join(parts[at:])
+
+
+def _import_lines(module: Module, program: Program, needs: Needs, text: str) -> list[str]:
+    names = needs.names
+    taken = _bound(text)
+    lines = []
+    if "np" in names and "np" not in taken:
+        lines.append("import numpy as np")
+    if "mindspore" in names:
+        lines.append("import mindspore")
+    froms = []
+    for name in ("nn", "ops", "mint"):
+        if name in names:
+            froms.append(name if name not in taken else f"{name} as ms_{name}")
+    froms += [name for name in ("Tensor", "Parameter") if name in names]
+    if froms:
+        lines.append(f"from mindspore import {', '.join(sorted(froms, key=str.lower))}")
+    if EXTRAS in names or needs.left:
+        lines.append(_extras_import(module, program))
+    for name in needs.left:
+        if name not in taken:
+            shown = module.imports.get(name, name)
+            lines.append(f'{name} = {EXTRAS}.NotPorted("{shown}")')
+    return lines
+
+
+def _extras_import(module: Module, program: Program) -> str:
+    from porter.convert import extras_home
+
+    home = extras_home(program, module).replace("/", ".")
+    if f"{home}" not in program.modules or not home:
+        return f"import {EXTRAS}"
+    levels = len(module.package.split(".")) - len(home.split("."))
+    return f"from {'.' * (levels + 1)} import {EXTRAS}"
+
+
+def _bound(text: str) -> set[str]:
+    """Names that the rewritten file binds at its top level or anywhere inside."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            found.add(node.id)
+        elif isinstance(node, ast.FunctionDef | ast.ClassDef | ast.AsyncFunctionDef):
+            found.add(node.name)
+        elif isinstance(node, ast.arg):
+            found.add(node.arg)
+        elif isinstance(node, ast.Import | ast.ImportFrom):
+            found |= {(a.asname or a.name).partition(".")[0] for a in node.names}
+    return found
+
+
+def _place(text: str, module: Module, program: Program) -> tuple[int, str]:
+    """The line before which the block goes, and what follows it."""
+    first = _first_torch_import(module, program)
+    tree = ast.parse(text)
+    body = tree.body
+    if first is not None:
+        before = [n for n in module.tree.body if n.lineno < first.lineno and not _is_torch_import(n, program, module)]
+        count = len(before)
+        if count == 0:
+            header = body[0].lineno - 1 if body else len(text.splitlines())
+            original_gap = first.lineno - 1
+            return min(original_gap, header if body else original_gap), ""
+        previous = body[count - 1] if count <= len(body) else body[-1]
+        gap = first.lineno - 1 - (before[-1].end_lineno or 0)
+        return (previous.end_lineno or 0) + gap, ""
+    last = 0
+    for node in body:
+        docstring = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+        if docstring or isinstance(node, ast.Import | ast.ImportFrom):
+            last = node.end_lineno or 0
+        else:
+            break
+    return last, "\n" if last == 0 else ""
+
+
+def _first_torch_import(module: Module, program: Program) -> ast.stmt | None:
+    return next((n for n in module.tree.body if _is_torch_import(n, program, module)), None)
+
+
+def _is_torch_import(node: ast.stmt, program: Program, module: Module) -> bool:
+    if isinstance(node, ast.Import):
+        return all(program.is_torch(a.name) for a in node.names)
+    return isinstance(node, ast.ImportFrom) and not node.level and program.is_torch(node.module or "")

@@ -1,0 +1,396 @@
+"""The Python modules that are ported together: their syntax trees, what each name is bound to, and their classes."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+from porter.table import Table
+
+TORCH_ROOTS = frozenset({"torch", "torchvision", "torchaudio", "einops"})
+
+
+@dataclass
+class Function:
+    """A function or method definition."""
+
+    name: str
+    module: Module
+    node: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
+    owner: Class | None = None
+    outer: Function | None = None
+
+    @property
+    def decorators(self) -> list[ast.expr]:
+        return getattr(self.node, "decorator_list", [])
+
+
+@dataclass
+class Class:
+    """A class definition."""
+
+    name: str
+    module: Module
+    node: ast.ClassDef
+    outer: Function | None = None
+    methods: dict[str, Function] = field(default_factory=dict)
+
+
+@dataclass
+class Module:
+    """One source file, `name` as imports of the same tree spell it."""
+
+    name: str
+    path: str
+    text: str
+    tree: ast.Module
+    package: str
+    imports: dict[str, str] = field(default_factory=dict)
+    stars: list[str] = field(default_factory=list)
+    bound: set[str] = field(default_factory=set)
+    exported: list[str] | None = None
+
+    def offset(self, line: int, column: int) -> int:
+        """Where an ast position (line from 1, column in UTF-8 bytes) is in the encoded text."""
+        return self.line_starts[line - 1] + column
+
+    @property
+    def line_starts(self) -> list[int]:
+        starts = getattr(self, "_starts", None)
+        if starts is None:
+            starts = [0]
+            for line in self.data.split(b"\n"):
+                starts.append(starts[-1] + len(line) + 1)
+            self._starts = starts
+        return starts
+
+    @property
+    def data(self) -> bytes:
+        data = getattr(self, "_data", None)
+        if data is None:
+            data = self._data = self.text.encode("utf-8")
+        return data
+
+    def source(self, node: ast.AST) -> str:
+        start = self.offset(node.lineno, node.col_offset)  # type: ignore[attr-defined]
+        end = self.offset(node.end_lineno, node.end_col_offset)  # type: ignore[attr-defined]
+        return self.data[start:end].decode("utf-8")
+
+
+@dataclass
+class Program:
+    """All modules of one run, by name, with their functions and classes by qualified name."""
+
+    modules: dict[str, Module]
+    table: Table
+    functions: dict[str, Function] = field(default_factory=dict)
+    classes: dict[str, Class] = field(default_factory=dict)
+
+    def resolve(self, module: Module, name: str) -> str | None:
+        """The qualified name that a global name of a module stands for, or None where it is unknown here."""
+        return self._resolve(module, name, frozenset())
+
+    def _resolve(self, module: Module, name: str, seen: frozenset[tuple[str, str]]) -> str | None:
+        if (module.name, name) in seen:
+            return None
+        seen = seen | {(module.name, name)}
+        if name in module.imports:
+            return self._follow(module.imports[name], seen)
+        if name in module.bound:
+            return f"{module.name}.{name}"
+        for star in module.stars:
+            source = self.modules.get(star)
+            if source is not None:
+                if name in self.public_names(source):
+                    return self._resolve(source, name, seen)
+            elif star.partition(".")[0] in TORCH_ROOTS and self.canonical(f"{star}.{name}") is not None:
+                return self.canonical(f"{star}.{name}")
+        submodule = f"{module.name}.{name}"
+        return submodule if submodule in self.modules and module.path.endswith("__init__.py") else None
+
+    def public_names(self, module: Module) -> set[str]:
+        """What `from module import *` brings."""
+        return self._public(module, frozenset())
+
+    def _public(self, module: Module, seen: frozenset[str]) -> set[str]:
+        if module.exported is not None:
+            return set(module.exported)
+        found = {n for n in {*module.bound, *module.imports} if not n.startswith("_")}
+        for star in module.stars:
+            source = self.modules.get(star)
+            if source is not None and star not in seen:
+                found |= self._public(source, seen | {module.name})
+        return found
+
+    def _follow(self, qualified: str, seen: frozenset[tuple[str, str]]) -> str:
+        """Goes through re-exports to where a name is defined."""
+        if qualified in self.modules:
+            return qualified
+        head, _, last = qualified.rpartition(".")
+        source = self.modules.get(head)
+        if source is not None:
+            return self._resolve(source, last, seen) or qualified
+        if qualified.partition(".")[0] in TORCH_ROOTS:
+            return self.canonical(qualified) or qualified
+        return qualified
+
+    def member(self, qualified: str, name: str) -> str:
+        """The qualified name of an attribute of a Python module."""
+        source = self.modules.get(qualified)
+        if source is not None:
+            if f"{qualified}.{name}" in self.modules and name not in source.bound and name not in source.imports:
+                return f"{qualified}.{name}"
+            return self.resolve(source, name) or f"{qualified}.{name}"
+        return self.canonical(f"{qualified}.{name}") or f"{qualified}.{name}"
+
+    def canonical(self, qualified: str) -> str | None:
+        """The name under which the table has a torch symbol: torch.nn.modules.conv.Conv2d is torch.nn.Conv2d."""
+        rows = self.table.rows
+        if qualified in rows:
+            return qualified
+        parts = qualified.split(".")
+        for length in (1, 2, 3, 4):
+            for start in (parts[:length],):
+                short = ".".join([*start, parts[-1]])
+                if length < len(parts) and short in rows and short.startswith(_family(qualified)):
+                    return short
+        aliases = {"torch.autograd.Variable": "torch.autograd.Variable", "torch.functional": "torch"}
+        for old, new in aliases.items():
+            if qualified.startswith(old + ".") and new + qualified[len(old) :] in rows:
+                return new + qualified[len(old) :]
+        return None
+
+    def is_torch(self, qualified: str) -> bool:
+        return qualified.partition(".")[0] in TORCH_ROOTS and qualified.partition(".")[0] not in self.modules
+
+    def bases(self, class_name: str) -> list[str]:
+        """Qualified names of the direct bases of a class of the program, as far as they are known."""
+        cls = self.classes[class_name]
+        found = []
+        for base in cls.node.bases:
+            name = self.dotted(cls.module, base)
+            if name is None and isinstance(base, ast.Subscript):
+                name = self.dotted(cls.module, base.value)
+            found.append(name or "?")
+        return found
+
+    def ancestry(self, class_name: str) -> list[str]:
+        """The class and all its bases, depth first, each once."""
+        cached = self._ancestry_cache.get(class_name)
+        if cached is None:
+            found: dict[str, None] = {}
+            self._climb(class_name, found)
+            cached = self._ancestry_cache[class_name] = list(found)
+        return cached
+
+    @property
+    def _ancestry_cache(self) -> dict[str, list[str]]:
+        cache = getattr(self, "_ancestors", None)
+        if cache is None:
+            cache = self._ancestors = {}
+        return cache
+
+    def _climb(self, class_name: str, found: dict[str, None]) -> None:
+        if class_name in found:
+            return
+        found[class_name] = None
+        if class_name in self.classes:
+            for base in self.bases(class_name):
+                self._climb(base, found)
+
+    def is_module_class(self, class_name: str) -> bool:
+        """Whether a class is a torch.nn.Module, itself or through its bases."""
+        for name in self.ancestry(class_name):
+            if name == "torch.nn.Module" or any(r.kind == "module" for r in self.table.get(name)):
+                return True
+        return False
+
+    def mixes_into_module(self, class_name: str) -> bool:
+        """Whether a class is a module class or is a base of one."""
+        return class_name in self._module_family
+
+    @property
+    def _module_family(self) -> set[str]:
+        family = getattr(self, "_family", None)
+        if family is None:
+            family = set()
+            for name in self.classes:
+                if self.is_module_class(name):
+                    family |= {n for n in self.ancestry(name) if n in self.classes}
+            self._family = family
+        return family
+
+    def method(self, class_name: str, name: str, *, after: str | None = None) -> tuple[str, Function] | None:
+        """The definition that an attribute of an instance finds first; `after` skips up to that class, as super does."""
+        chain = self.ancestry(class_name)
+        if after is not None and after in chain:
+            chain = chain[chain.index(after) + 1 :]
+        for owner in chain:
+            if owner in self.classes and name in self.classes[owner].methods:
+                return owner, self.classes[owner].methods[name]
+        return None
+
+    def dotted(self, module: Module, node: ast.AST) -> str | None:
+        """The qualified name of a `a.b.c` expression made of global names, or None."""
+        if isinstance(node, ast.Name):
+            return self.resolve(module, node.id)
+        if isinstance(node, ast.Attribute):
+            base = self.dotted(module, node.value)
+            if base is None:
+                return None
+            return self.member(base, node.attr)
+        return None
+
+
+def _family(qualified: str) -> str:
+    """The namespace in which a private path may be shortened."""
+    for prefix in ("torch.nn.functional", "torch.nn.init", "torch.nn.utils", "torch.nn", "torch.optim", "torch.utils", "torch"):
+        if qualified.startswith(prefix + "."):
+            return prefix + "." if prefix != "torch" else "torch."
+    return qualified.partition(".")[0] + "."
+
+
+def module_name(relative: PurePosixPath) -> str:
+    parts = list(relative.with_suffix("").parts)
+    if parts[-1] == "__init__":
+        parts.pop()
+    return ".".join(parts)
+
+
+def build_program(sources: dict[str, str], table: Table, *, packages: bool = True) -> tuple[Program, dict[str, SyntaxError]]:
+    """Parses every file (relative path → text); those that are not Python come back with their error."""
+    modules: dict[str, Module] = {}
+    failed: dict[str, SyntaxError] = {}
+    for path, text in sources.items():
+        relative = PurePosixPath(path)
+        try:
+            tree = ast.parse(text, filename=path)
+        except (SyntaxError, ValueError) as error:
+            failed[path] = error if isinstance(error, SyntaxError) else SyntaxError(str(error))
+            continue
+        name = module_name(relative)
+        package = name if relative.name == "__init__.py" else name.rpartition(".")[0]
+        modules[name] = Module(name, path, text, tree, package)
+    program = Program(modules, table)
+    for module in modules.values():
+        _index(program, module)
+    return program, failed
+
+
+def _index(program: Program, module: Module) -> None:
+    for node in _module_level(module.tree.body):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                if alias.asname:
+                    module.imports[alias.asname] = alias.name
+                else:
+                    top = alias.name.partition(".")[0]
+                    module.imports[top] = top
+        elif isinstance(node, ast.ImportFrom):
+            _index_from(program, module, node)
+        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            module.bound.add(node.name)
+            module.imports.pop(node.name, None)
+        else:
+            for target in _targets(node):
+                module.bound.add(target)
+            exported = _exported(node)
+            if exported is not None:
+                module.exported = (module.exported or []) + exported
+    module.bound -= set(module.imports)
+    _define(program, module, module.tree.body, module.name, None, None)
+
+
+def absolute(module: Module, node: ast.ImportFrom) -> str:
+    """The absolute name of the module that a from-import reads."""
+    if not node.level:
+        return node.module or ""
+    parts = module.package.split(".") if module.package else []
+    parts = parts[: len(parts) - (node.level - 1)] if node.level > 1 else parts
+    return ".".join([*parts, *([node.module] if node.module else [])])
+
+
+def _index_from(program: Program, module: Module, node: ast.ImportFrom) -> None:
+    source = absolute(module, node)
+    # a script beside its modules imports them by their bare names
+    if not node.level and source and source.partition(".")[0] not in program.modules and module.package:
+        beside = f"{module.package}.{source}"
+        if beside in program.modules:
+            source = beside
+    for alias in node.names:
+        if alias.name == "*":
+            module.stars.append(source)
+        else:
+            module.imports[alias.asname or alias.name] = f"{source}.{alias.name}" if source else alias.name
+            module.bound.discard(alias.asname or alias.name)
+
+
+def _module_level(body: list[ast.stmt]) -> Iterator[ast.stmt]:
+    """Statements that run at import, those under if, try, with and loops included."""
+    for node in body:
+        yield node
+        if isinstance(node, ast.If | ast.For | ast.While | ast.With | ast.Try):
+            for name in ("body", "orelse", "finalbody"):
+                yield from _module_level(getattr(node, name, []))
+            for handler in getattr(node, "handlers", []):
+                yield from _module_level(handler.body)
+
+
+def _targets(node: ast.AST) -> Iterator[str]:
+    targets: list[ast.expr] = []
+    if isinstance(node, ast.Assign):
+        targets = node.targets
+    elif isinstance(node, ast.AnnAssign | ast.AugAssign | ast.For):
+        targets = [node.target]
+    elif isinstance(node, ast.With):
+        targets = [i.optional_vars for i in node.items if i.optional_vars]
+    for target in targets:
+        for name in ast.walk(target):
+            if isinstance(name, ast.Name):
+                yield name.id
+
+
+def _exported(node: ast.AST) -> list[str] | None:
+    if isinstance(node, ast.Assign | ast.AugAssign):
+        target = node.targets[0] if isinstance(node, ast.Assign) else node.target
+        if isinstance(target, ast.Name) and target.id == "__all__":
+            return [e.value for e in ast.walk(node.value) if isinstance(e, ast.Constant) and isinstance(e.value, str)]
+    return None
+
+
+def _define(
+    program: Program, module: Module, body: list[ast.stmt], prefix: str, owner: Class | None, outer: Function | None
+) -> None:
+    for node in body:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            function = Function(f"{prefix}.{node.name}", module, node, owner, outer)
+            if owner is not None:
+                # of overloads and property setters the getter, the first, is what readers see
+                if not any(ast.unparse(d).endswith((".setter", "overload")) for d in node.decorator_list):
+                    owner.methods[node.name] = function
+            if function.name not in program.functions or owner is None:
+                program.functions[function.name] = function
+            else:
+                program.functions[f"{function.name}@{node.lineno}"] = function
+                function.name = f"{function.name}@{node.lineno}"
+            _define(program, module, node.body, f"{function.name}.<locals>", None, function)
+        elif isinstance(node, ast.ClassDef):
+            cls = Class(f"{prefix}.{node.name}", module, node, outer)
+            program.classes[cls.name] = cls
+            _define(program, module, node.body, cls.name, cls, outer)
+        elif isinstance(node, ast.If | ast.For | ast.While | ast.With | ast.Try):
+            for name in ("body", "orelse", "finalbody"):
+                _define(program, module, getattr(node, name, []), prefix, owner, outer)
+            for handler in getattr(node, "handlers", []):
+                _define(program, module, handler.body, prefix, owner, outer)
+
+
+def read_sources(root: Path) -> dict[str, str]:
+    """Python files under a folder, by POSIX path relative to it."""
+    return {
+        path.relative_to(root).as_posix(): path.read_text("utf-8")
+        for path in sorted(root.rglob("*.py"))
+        if not any(part.startswith(".") or part == "__pycache__" for part in path.relative_to(root).parts)
+    }

@@ -1,0 +1,1234 @@
+"""Rewrites one file: finds what the table has a row for, and gives edits and diagnostics; the text around stays as it is."""
+
+from __future__ import annotations
+
+import ast
+import builtins
+from collections.abc import Iterable
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Iterator
+
+import libcst as cst
+
+from porter import kinds as K
+from porter.diagnostics import Diagnostic, Location
+from porter.emit import EXTRAS, adapter_name
+from porter.expression import NotInline, Site, Written, inline
+from porter.guards import (
+    UNKNOWN,
+    Argument,
+    bind_arguments,
+    choose_alternative,
+    choose_overload,
+    constant_of,
+    truth,
+)
+from porter.infer import Inference
+from porter.kinds import ANY, Kinds
+from porter.program import Function, Module, Program, absolute
+from porter.table import Alternative, Row, emitted_definitions
+
+MODULE = "torch.nn.Module"
+RENAMED_METHODS = {"forward": "construct", "train": "set_train", "extra_repr": "extend_repr"}
+
+
+@dataclass(frozen=True)
+class Edit:
+    """Bytes [start, end) of the encoded source become `text`."""
+
+    start: int
+    end: int
+    text: str
+
+
+@dataclass
+class Needs:
+    """What the rewritten file uses beside what it already had."""
+
+    names: set[str] = field(default_factory=set)
+    emitted: set[str] = field(default_factory=set)
+    adapters: dict[str, Row] = field(default_factory=dict)
+    left: dict[str, None] = field(default_factory=dict)
+
+
+class Rewriter:
+    """The edits of one module. `result` gives the new text once `run` is done."""
+
+    def __init__(self, program: Program, module: Module, inference: Inference, target: str) -> None:
+        self.program = program
+        self.module = module
+        self.inference = inference
+        self.table = program.table
+        self.target = target
+        self.needs = Needs()
+        self.diagnostics: list[Diagnostic] = []
+        self.context: list[str] = ["value"]
+        self.functions: list[ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda] = []
+        self.classes: list[str] = []
+        self.scope_names: list[str] = [module.name]
+        self.spelled: dict[str, str] = {}
+        self.taken = _bound_anywhere(module.tree)
+        self.parents: dict[int, ast.AST] = {}
+        for node in ast.walk(module.tree):
+            for child in ast.iter_child_nodes(node):
+                self.parents[id(child)] = node
+
+    # --- text --------------------------------------------------------------------------------------------------------
+
+    def span(self, node: ast.AST) -> tuple[int, int]:
+        return (
+            self.module.offset(node.lineno, node.col_offset),  # type: ignore[attr-defined]
+            self.module.offset(node.end_lineno, node.end_col_offset),  # type: ignore[attr-defined]
+        )
+
+    def splice(self, start: int, end: int, edits: Iterable[Edit]) -> str:
+        """The source between two offsets with edits applied; outer edits win over those inside them."""
+        parts, at = [], start
+        for edit in sorted(edits, key=lambda e: (e.start, -e.end)):
+            if edit.start < at:
+                continue
+            parts += [self.module.data[at : edit.start].decode("utf-8"), edit.text]
+            at = edit.end
+        parts.append(self.module.data[at:end].decode("utf-8"))
+        return "".join(parts)
+
+    def render(self, node: ast.AST) -> str:
+        return self.splice(*self.span(node), self.visit(node))
+
+    def replace(self, node: ast.AST, text: str) -> list[Edit]:
+        return [Edit(*self.span(node), text)]
+
+    def report(self, node: ast.AST, code: str, message: str, help: str = "", row: Row | None = None, symbol: str = "") -> None:
+        place = Location(self.module.path, getattr(node, "lineno", 0), getattr(node, "col_offset", -1) + 1)
+        rule = str(row.location).rpartition(":")[0] if row is not None else ""
+        found = Diagnostic(place, code, message, help, rule, symbol)
+        if found not in self.diagnostics:
+            self.diagnostics.append(found)
+
+    def kinds(self, node: ast.AST) -> Kinds:
+        return self.inference.kinds_of(node)
+
+    @contextmanager
+    def within(self, context: str) -> Iterator[None]:
+        self.context.append(context)
+        try:
+            yield
+        finally:
+            self.context.pop()
+
+    # --- names in the ported file ----------------------------------------------------------------------------------------
+
+    def spell(self, dotted: str) -> str:
+        """How a qualified MindSpore, numpy or emitted name is written in this file; notes the import it needs."""
+        if dotted.startswith("emitted."):
+            name = dotted.removeprefix("emitted.")
+            self.needs.emitted.add(name)
+            self.needs.names.add(EXTRAS)
+            return f"{EXTRAS}.{name}"
+        parts = dotted.split(".")
+        if parts[0] == "numpy":
+            return ".".join([self._numpy(), *parts[1:]])
+        if len(parts) == 2 and parts[1] in ("Tensor", "Parameter") and parts[1] not in self.taken:
+            self.needs.names.add(parts[1])
+            return parts[1]
+        if len(parts) >= 3 and parts[1] in ("nn", "ops", "mint"):
+            prefix = self._submodule(parts[1])
+            return ".".join([prefix, *parts[2:]])
+        self.needs.names.add("mindspore")
+        return ".".join([self._free("mindspore", "mindspore"), *parts[1:]])
+
+    def _numpy(self) -> str:
+        for local, name in self.module.imports.items():
+            if name == "numpy":
+                return local
+        self.needs.names.add("np")
+        return "np"
+
+    def _submodule(self, name: str) -> str:
+        self.needs.names.add(name)
+        return self._free(name, f"ms_{name}")
+
+    def _free(self, name: str, otherwise: str) -> str:
+        return otherwise if name in self.taken and otherwise != name else name
+
+    def resolve(self, node: ast.expr) -> str | None:
+        """The qualified torch or program name that a dotted expression stands for, local names excluded."""
+        root = node
+        while isinstance(root, ast.Attribute):
+            root = root.value
+        if not isinstance(root, ast.Name) or self._is_local(root.id):
+            return None
+        return self.program.dotted(self.module, node)
+
+    def _is_local(self, name: str) -> bool:
+        return any(name in _local_names(f) for f in self.functions)
+
+    # --- walking -----------------------------------------------------------------------------------------------------
+
+    def run(self) -> list[Edit]:
+        return self.visit_body(self.module.tree.body)
+
+    def visit_body(self, body: list[ast.stmt]) -> list[Edit]:
+        return [edit for statement in body for edit in self.visit(statement)]
+
+    def visit(self, node: ast.AST) -> list[Edit]:
+        method = getattr(self, f"visit_{type(node).__name__}", None)
+        if method is not None:
+            edits: list[Edit] = method(node)
+            return edits
+        return self.children(node)
+
+    def children(self, node: ast.AST) -> list[Edit]:
+        return [edit for child in ast.iter_child_nodes(node) for edit in self.visit(child)]
+
+    # --- definitions -------------------------------------------------------------------------------------------------
+
+    def visit_ClassDef(self, node: ast.ClassDef) -> list[Edit]:
+        name = f"{self.scope_names[-1]}.{node.name}"
+        edits = self._decorators(node)
+        with self.within("base"):
+            for base in node.bases:
+                edits += self.visit(base)
+        for keyword in node.keywords:
+            edits += self.visit(keyword.value)
+        self.classes.append(name)
+        self.scope_names.append(name)
+        edits += self.visit_body(node.body)
+        self.scope_names.pop()
+        self.classes.pop()
+        return edits
+
+    def visit_FunctionDef(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> list[Edit]:
+        edits = self._decorators(node)
+        edits += self._renamed_method(node)
+        for default in [*node.args.defaults, *node.args.kw_defaults]:
+            if default is not None:
+                edits += self.visit(default)
+        with self.within("annotation"):
+            for argument in _all_arguments(node.args):
+                if argument.annotation is not None:
+                    edits += self.visit(argument.annotation)
+            if node.returns is not None:
+                edits += self.visit(node.returns)
+        name = f"{self.scope_names[-1]}.{node.name}"
+        self.functions.append(node)
+        self.scope_names.append(f"{name}.<locals>")
+        edits += self.visit_body(node.body)
+        self.scope_names.pop()
+        self.functions.pop()
+        return edits
+
+    visit_AsyncFunctionDef = visit_FunctionDef
+
+    def visit_Lambda(self, node: ast.Lambda) -> list[Edit]:
+        self.functions.append(node)
+        edits = self.children(node)
+        self.functions.pop()
+        return edits
+
+    def _renamed_method(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> list[Edit]:
+        parent = self.parents.get(id(node))
+        new = RENAMED_METHODS.get(node.name)
+        while isinstance(parent, ast.If | ast.Try):
+            parent = self.parents.get(id(parent))
+        if new is None or not isinstance(parent, ast.ClassDef) or not self.classes:
+            return []
+        if not self.program.mixes_into_module(self.classes[-1]):
+            return []
+        start = self.module.data.index(b"def", self.span(node)[0])
+        at = self.module.data.index(node.name.encode(), start + 3)
+        return [Edit(at, at + len(node.name), new)]
+
+    def _decorators(self, node: ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) -> list[Edit]:
+        edits: list[Edit] = []
+        for decorator in node.decorator_list:
+            subject = decorator.func if isinstance(decorator, ast.Call) else decorator
+            name = self.resolve(subject)
+            if name is not None and self.program.is_torch(name):
+                if self._is_neutral_decorator(name):
+                    edits.append(self._whole_line(decorator))
+                    continue
+                if name == "torch.no_grad" or name == "torch.inference_mode" or name == "torch.enable_grad":
+                    # outside of a gradient function MindSpore records nothing, so there is nothing to switch off
+                    edits.append(self._whole_line(decorator))
+                    continue
+            edits += self.visit(decorator)
+        return edits
+
+    def _is_neutral_decorator(self, name: str) -> bool:
+        rows = self.table.get(name)
+        if name.startswith(("torch.jit.", "torch.fx.wrap", "torch.compile", "torch.compiler.", "torch._dynamo.", "torch._jit_internal.")):
+            return True
+        return any(r.drop or (r.alternatives and r.alternatives[0].to in r.signature.by_name) for r in rows)
+
+    def _whole_line(self, decorator: ast.expr) -> Edit:
+        start, end = self.span(decorator)
+        start = self.module.data.rindex(b"@", 0, start)
+        start = self.module.data.rfind(b"\n", 0, start) + 1
+        end = self.module.data.find(b"\n", end)
+        return Edit(start, len(self.module.data) if end < 0 else end + 1, "")
+
+    # --- statements --------------------------------------------------------------------------------------------------
+
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> list[Edit]:
+        with self.within("annotation"):
+            edits = self.visit(node.annotation)
+        edits += self.visit(node.target)
+        return edits + (self.visit(node.value) if node.value is not None else [])
+
+    def visit_Import(self, node: ast.Import) -> list[Edit]:
+        kept = [a for a in node.names if not self.program.is_torch(a.name)]
+        if len(kept) == len(node.names):
+            return []
+        text = "import " + ", ".join(a.name + (f" as {a.asname}" if a.asname else "") for a in kept) if kept else ""
+        return self._statement(node, text)
+
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> list[Edit]:
+        source = absolute(self.module, node)
+        if self.program.is_torch(source) and node.level == 0:
+            return self._statement(node, "")
+        kept = []
+        for alias in node.names:
+            name = self.program.resolve(self.module, alias.asname or alias.name) if alias.name != "*" else None
+            if name is not None and self.program.is_torch(name) and f"{source}.{alias.name}" not in self.program.modules:
+                continue
+            kept.append(alias)
+        if len(kept) == len(node.names):
+            return []
+        dots = "." * node.level
+        names = ", ".join(a.name + (f" as {a.asname}" if a.asname else "") for a in kept)
+        return self._statement(node, f"from {dots}{node.module or ''} import {names}" if kept else "")
+
+    def _statement(self, node: ast.stmt, text: str) -> list[Edit]:
+        """Replaces a statement; with no text it goes with its line, or becomes `pass` where a block needs one."""
+        if text:
+            return self.replace(node, text)
+        if not self._removable(node):
+            return self.replace(node, "pass")
+        start, end = self.span(node)
+        data = self.module.data
+        line_start = data.rfind(b"\n", 0, start) + 1
+        line_end = data.find(b"\n", end)
+        line_end = len(data) if line_end < 0 else line_end + 1
+        alone = not data[line_start:start].strip() and not data[end:line_end].split(b"#")[0].strip()
+        if alone and b"#" not in data[end:line_end]:
+            return [Edit(line_start, line_end, "")]
+        if alone:
+            return [Edit(start, end + len(data[end:line_end]) - len(data[end:line_end].lstrip()), "")]
+        following = data[end:line_end]
+        if following.lstrip().startswith(b";"):
+            return [Edit(start, end + following.index(b";") + 1, "")]
+        return self.replace(node, "pass")
+
+    def _removable(self, node: ast.stmt) -> bool:
+        parent = self.parents.get(id(node))
+        if parent is None or isinstance(parent, ast.Module):
+            return True
+        for name in ("body", "orelse", "finalbody", "handlers"):
+            block = getattr(parent, name, None)
+            if isinstance(block, list) and node in block:
+                removed = self._removed.setdefault((id(parent), name), set())
+                removed.add(id(node))
+                return len(removed) < len(block)
+        return False
+
+    @property
+    def _removed(self) -> dict[tuple[int, str], set[int]]:
+        removed: dict[tuple[int, str], set[int]] | None = getattr(self, "_removed_statements", None)
+        if removed is None:
+            removed = self._removed_statements = {}
+        return removed
+
+    def visit_Expr(self, node: ast.Expr) -> list[Edit]:
+        call = node.value
+        if isinstance(call, ast.Call):
+            name = self.resolve(call.func)
+            if name is not None and any(r.drop for r in self.table.get(name)):
+                return self._statement(node, "")
+            edits = self._inplace_statement(node, call)
+            if edits is not None:
+                return edits
+        return self.children(node)
+
+    def visit_With(self, node: ast.With) -> list[Edit]:
+        items = [i for i in node.items if not self._is_grad_switch(i.context_expr)]
+        if len(items) == len(node.items):
+            return self.children(node)
+        if items:
+            self.report(node, "MSP206", "a gradient switch beside other contexts in one with", "put it in a with of its own")
+            return self.children(node)
+        return self._without_gradient(node)
+
+    def _is_grad_switch(self, expression: ast.expr) -> bool:
+        name = self.resolve(expression.func) if isinstance(expression, ast.Call) else None
+        if name in ("torch.set_grad_enabled", "torch.autograd.set_grad_enabled"):
+            return isinstance(expression, ast.Call) and constant_of(expression.args[0]) is False
+        return name in ("torch.no_grad", "torch.inference_mode", "torch.autograd.no_grad") or (
+            name is not None and name.startswith(("torch.autograd.profiler.", "torch.profiler.", "torch.jit."))
+        )
+
+    def _without_gradient(self, node: ast.With) -> list[Edit]:
+        """The block one level to the left; tensors it makes carry no gradient, which stop_gradient says."""
+        first, last = node.body[0], node.body[-1]
+        data = self.module.data
+        start = self.span(node)[0]
+        body_start = data.rfind(b"\n", 0, self._first_offset(first)) + 1
+        if body_start <= start:  # with ...: statement on one line
+            return [Edit(start, self._first_offset(first), ""), *self.visit_body(node.body)]
+        end = self.span(last)[1]
+        edits = self.visit_body(node.body)
+        header = node.items[-1].optional_vars or node.items[-1].context_expr
+        between = data[data.index(b"\n", self.span(header)[1]) + 1 : body_start].decode()
+        text = between + self.splice(body_start, end, edits)
+        indent = first.col_offset - node.col_offset
+        text = _dedent(text, indent, node.col_offset)
+        assigned = self._assigned_tensors(node)
+        if assigned and self.functions and self.classes and self._in_forward():
+            pad = " " * node.col_offset
+            stop = self.spell("mindspore.ops.stop_gradient")
+            text += "".join(f"\n{pad}{name} = {stop}({name})" for name in assigned)
+        elif any(isinstance(n, ast.Return) for s in node.body for n in ast.walk(s)) and self._in_forward():
+            self.report(node, "MSP205", "a return under no_grad in a forward method", "wrap the result in ops.stop_gradient by hand")
+        return [Edit(start, end, text.lstrip(" ") if not between.strip() else text.lstrip(" "))]
+
+    def _first_offset(self, node: ast.stmt) -> int:
+        decorators = getattr(node, "decorator_list", [])
+        if decorators:
+            return self.module.data.rindex(b"@", 0, self.span(decorators[0])[0])
+        return self.span(node)[0]
+
+    def _in_forward(self) -> bool:
+        names = [getattr(f, "name", "") for f in self.functions]
+        return bool(names) and not any(n.startswith(("__init__", "init_", "_init", "reset_")) for n in names)
+
+    def _assigned_tensors(self, node: ast.With) -> list[str]:
+        found: dict[str, None] = {}
+        for statement in node.body:
+            for inner in ast.walk(statement):
+                if isinstance(inner, ast.Name) and isinstance(inner.ctx, ast.Store) and not K.proven(
+                    self.kinds(inner), frozenset({"int", "float", "str", "bool"})
+                ):
+                    if K.is_tensor(self.kinds(inner)):
+                        found[inner.id] = None
+        return list(found)
+
+    # --- in-place methods ----------------------------------------------------------------------------------------------
+
+    def _inplace_statement(self, node: ast.Expr, call: ast.Call) -> list[Edit] | None:
+        """`x.add_(y)` as a statement: MindSpore's in-place methods leave x as it was, so x is assigned."""
+        if not isinstance(call.func, ast.Attribute) or not call.func.attr.endswith("_"):
+            return None
+        rows = [r for r in self.table.get(f"torch.Tensor.{call.func.attr}") if r.inplace]
+        receiver = call.func.value
+        if not rows or not K.is_tensor(self.kinds(receiver)):
+            return None
+        is_data = isinstance(receiver, ast.Attribute) and receiver.attr == "data"
+        holder = receiver.value if is_data and isinstance(receiver, ast.Attribute) else receiver
+        text = self._port_call(call, rows, holder)
+        if text is None:
+            return self.children(node)
+        target = self.render(holder)
+        if self._is_parameter(holder, is_data):
+            return self.replace(node, f"{target}.set_data({text})" if is_data or not self._in_forward() else f"{self.spell('mindspore.ops.assign')}({target}, {text})")
+        if isinstance(holder, ast.Name):
+            self._check_alias(node, holder)
+            return self.replace(node, f"{target} = {text}")
+        if isinstance(holder, ast.Subscript | ast.Attribute):
+            return self.replace(node, f"{target} = {text}")
+        self.report(node, "MSP204", f"{call.func.attr} changes a tensor that has no name", "assign the result to a name")
+        return self.children(node)
+
+    def _is_parameter(self, holder: ast.expr, is_data: bool) -> bool:
+        known = K.without_none(self.kinds(holder))
+        return is_data or (bool(known) and K.names(known) <= {"Parameter"})
+
+    def _check_alias(self, node: ast.stmt, name: ast.Name) -> None:
+        """A change in place is seen through every other name of the tensor; an assignment is not."""
+        if not self.functions:
+            return
+        function = self.functions[-1]
+        others = _aliases(function, name.id)
+        for other in others:
+            if other != name.id and _read_after(function, other, node):
+                self.report(
+                    node, "MSP204", f"{name.id} is changed in place and {other} may be the same tensor",
+                    f"make {other} a copy, or use the value of {name.id} under one name only",
+                )  # fmt: skip
+                return
+
+    def visit_AugAssign(self, node: ast.AugAssign) -> list[Edit]:
+        if isinstance(node.target, ast.Name) and K.is_tensor(self.kinds(node.target)):
+            self._check_alias(node, node.target)
+        return self.children(node)
+
+    # --- expressions -------------------------------------------------------------------------------------------------
+
+    def visit_Call(self, node: ast.Call) -> list[Edit]:
+        if isinstance(node.func, ast.Name) and node.func.id == "isinstance" and len(node.args) == 2:
+            edits = self.visit(node.args[0])
+            with self.within("isinstance"):
+                return edits + self.visit(node.args[1])
+        if isinstance(node.func, ast.Attribute) and isinstance(node.func.value, ast.Call) and _is_super(node.func.value):
+            return self._super_call(node)
+        name = self.resolve(node.func)
+        if name is not None and self.program.is_torch(name):
+            return self._torch_call(node, name)
+        if isinstance(node.func, ast.Attribute):
+            edits = self._method_call(node, node.func)
+            if edits is not None:
+                return edits
+        if name in ("typing.cast", "cast") and len(node.args) == 2:
+            with self.within("annotation"):
+                edits = self.visit(node.args[0])
+            return edits + self.visit(node.args[1])
+        return self.children(node)
+
+    def _torch_call(self, node: ast.Call, name: str) -> list[Edit]:
+        rows = self.table.get(name)
+        if not rows:
+            builtin = _BUILTIN_CALLS.get(name)
+            if builtin is not None:
+                return self.replace(node, builtin)
+            owner = name.rpartition(".")[0]
+            if name.startswith("torch.Tensor.") or (owner in self.table.rows and self.table.get(owner)[0].kind == "module"):
+                return self.children(node)
+            self.report(node, "MSP101", f"{name} is not in the table", "port this call by hand, or add a row (see CONTRIBUTING)", symbol=name)
+            return self._left(node, name)
+        receiver = None
+        if rows[0].kind == "method" and name.startswith("torch.Tensor.") and node.args:
+            return self._unbound_method(node, rows)
+        text = self._port_call(node, rows, receiver)
+        return self._left(node, name) if text is None else self.replace(node, text)
+
+    def _unbound_method(self, node: ast.Call, rows: tuple[Row, ...]) -> list[Edit]:
+        self.report(node, "MSP202", f"{rows[0].name} called through its class", "call it as a method of the tensor", rows[0])
+        return self._left(node, rows[0].name)
+
+    def _left(self, node: ast.Call, name: str) -> list[Edit]:
+        """A call that stays as it was; its root name stays bound to a stand-in."""
+        self._keep_root(node.func)
+        return [e for a in [*node.args, *(k.value for k in node.keywords)] for e in self.visit(a)]
+
+    def _keep_root(self, node: ast.expr) -> None:
+        while isinstance(node, ast.Attribute):
+            node = node.value
+        if isinstance(node, ast.Name):
+            self.needs.left[node.id] = None
+
+    def _super_call(self, node: ast.Call) -> list[Edit]:
+        assert isinstance(node.func, ast.Attribute) and self.classes is not None
+        edits = [e for a in [*node.args, *(k.value for k in node.keywords)] for e in self.visit(a)]
+        owner = self.classes[-1] if self.classes else ""
+        if not owner or not self.program.mixes_into_module(owner):
+            return edits
+        new = RENAMED_METHODS.get(node.func.attr)
+        if new is not None:
+            edits.append(self._attribute_name(node.func, new))
+        elif node.func.attr == "__init__":
+            edits = self._super_init(node, owner) or edits
+        elif self.table.get(f"{MODULE}.{node.func.attr}") and self.program.method(owner, node.func.attr, after=owner) is None:
+            text = self._port_call(node, self.table.get(f"{MODULE}.{node.func.attr}"), node.func.value)
+            if text is not None:
+                return self.replace(node, text)
+        return edits
+
+    def _super_init(self, node: ast.Call, owner: str) -> list[Edit] | None:
+        """super().__init__(...) of a subclass of a torch.nn class keeps torch's arguments: the base is an adapter."""
+        return None
+
+    def _attribute_name(self, node: ast.Attribute, new: str) -> Edit:
+        end = self.span(node)[1]
+        return Edit(end - len(node.attr.encode()), end, new)
+
+    def _method_call(self, node: ast.Call, func: ast.Attribute) -> list[Edit] | None:
+        receiver = K.without_none(self.kinds(func.value))
+        rows = self.table.get(f"torch.Tensor.{func.attr}")
+        if K.is_tensor(receiver) and (rows or hasattr_tensor(func.attr)):
+            return self._tensor_method(node, func, rows)
+        known = K.names(receiver)
+        if receiver and known <= {"object"} and all(self._is_cell(k.of) for k in receiver):
+            return self._cell_method(node, func, receiver)
+        if receiver and known <= {"class"} and all(self._is_cell(k.of) for k in receiver) and func.attr in RENAMED_METHODS:
+            return [*self.children(node), self._attribute_name(func, RENAMED_METHODS[func.attr])]
+        if rows and (not receiver or receiver & ANY or known & K.TENSORS):
+            self._unproven(node, func, rows)
+        return None
+
+    def _unproven(self, node: ast.Call, func: ast.Attribute, rows: tuple[Row, ...]) -> None:
+        if any(_is_identity(r) for r in rows) or func.attr in _COMMON_METHODS:
+            return
+        shown = ast.unparse(func.value)
+        shown = shown if len(shown) < 30 else "the receiver"
+        self.report(
+            node, "MSP301", f"{shown}.{func.attr}(): not known whether {shown} is a tensor",
+            f"annotate it (x: torch.Tensor), or convert with --trace; as a tensor method it becomes {rows[0].alternatives[0].to if rows[0].alternatives else 'refused'}",
+            rows[0], symbol=f"torch.Tensor.{func.attr}",
+        )  # fmt: skip
+
+    def _is_cell(self, name: str) -> bool:
+        if name in self.program.classes:
+            return self.program.is_module_class(name)
+        return name == MODULE or any(r.kind == "module" for r in self.table.get(name))
+
+    def _tensor_method(self, node: ast.Call, func: ast.Attribute, rows: tuple[Row, ...]) -> list[Edit]:
+        name = f"torch.Tensor.{func.attr}"
+        if not rows:
+            self.report(node, "MSP101", f"{name} is not in the table", "port this call by hand, or add a row (see CONTRIBUTING)", symbol=name)
+            return self.children(node)
+        if any(r.inplace for r in rows):
+            return self._inplace_value(node, func, rows)
+        if len(rows) == 1 and _is_identity(rows[0]) and not any(isinstance(a, ast.Starred) for a in node.args):
+            arguments = self._arguments(rows[0], node, func.value)
+            if arguments is not None and truth(rows[0].where, arguments[0]) is not False and not rows[0].require:
+                return self.children(node)
+        text = self._port_call(node, rows, func.value)
+        return self.children(node) if text is None else self.replace(node, text)
+
+    def _inplace_value(self, node: ast.Call, func: ast.Attribute, rows: tuple[Row, ...]) -> list[Edit]:
+        """An in-place method whose value is used: right where nobody reads the receiver again."""
+        receiver = func.value
+        is_data = isinstance(receiver, ast.Attribute) and receiver.attr == "data"
+        holder = receiver.value if isinstance(receiver, ast.Attribute) and is_data else receiver
+        text = self._port_call(node, rows, holder)
+        if text is None:
+            return self.children(node)
+        parent = self.parents.get(id(node))
+        same = isinstance(parent, ast.Assign) and ast.unparse(parent.targets[0]) == ast.unparse(holder)
+        fresh = isinstance(holder, ast.Call | ast.BinOp)
+        unread = isinstance(holder, ast.Name) and self.functions and not _read_after(self.functions[-1], holder.id, node)
+        if self._is_parameter(holder, is_data) and not fresh:
+            return self.replace(node, f"{self.spell('mindspore.ops.assign')}({self.render(holder)}, {text})")
+        if isinstance(holder, ast.Name) and (same or unread):
+            self._check_alias(node, holder)  # type: ignore[arg-type]
+        elif not (same or fresh):
+            shown = ast.unparse(holder)
+            self.report(
+                node, "MSP204", f"{shown} is changed in place by {func.attr} and read again",
+                f"write {shown} = ... as a statement of its own first", rows[0],
+            )  # fmt: skip
+        return self.replace(node, text)
+
+    def _cell_method(self, node: ast.Call, func: ast.Attribute, receiver: Kinds) -> list[Edit] | None:
+        attribute = func.attr
+        user = [self.program.method(k.of, attribute) for k in receiver if k.of in self.program.classes]
+        if any(user) and attribute not in RENAMED_METHODS:
+            return None
+        if attribute in RENAMED_METHODS and (any(user) or attribute == "forward"):
+            return [*self.visit(func.value), self._attribute_name(func, RENAMED_METHODS[attribute]),
+                    *[e for a in [*node.args, *(k.value for k in node.keywords)] for e in self.visit(a)]]  # fmt: skip
+        rows = [r for k in receiver for c in self._family(k.of) for r in self.table.get(f"{c}.{attribute}")]
+        rows = rows or list(self.table.get(f"{MODULE}.{attribute}"))
+        if not rows:
+            return None
+        same = [r for r in rows if r.name == rows[0].name]
+        text = self._port_call(node, tuple(dict.fromkeys(map(id, same)) and same), func.value)
+        return self.children(node) if text is None else self.replace(node, text)
+
+    def _family(self, name: str) -> list[str]:
+        return self.program.ancestry(name) if name in self.program.classes else [name]
+
+    # --- one call against its rows -----------------------------------------------------------------------------------
+
+    def _arguments(self, row: Row, node: ast.Call, receiver: ast.expr | None) -> tuple[dict[str, Argument], dict[str, tuple[Written, ...]]] | None:
+        """Bound arguments and how they are written; None where they do not bind or are spread with * or **."""
+        positional: list[tuple[Argument, Written]] = []
+        keywords: dict[str, tuple[Argument, Written]] = {}
+        if receiver is not None:
+            text = self.render(receiver)
+            positional.append((self._argument(receiver, text), Written(text, None, "", -1)))
+        star = row.signature.star
+        for index, node_argument in enumerate(node.args):
+            starred = isinstance(node_argument, ast.Starred)
+            value = node_argument.value if isinstance(node_argument, ast.Starred) else node_argument
+            text = self.render(value)
+            position = len(positional)
+            if starred and (star is None or position < len(row.signature.positional)):
+                return None
+            argument = Argument(K.list_of(ANY) if starred else self.kinds(value), UNKNOWN if starred else constant_of(value), True, None if starred else value, text)
+            positional.append((argument, Written(text, None, "*" if starred else "", index)))
+        for offset, keyword in enumerate(node.keywords):
+            if keyword.arg is None:
+                return None
+            text = self.render(keyword.value)
+            keywords[keyword.arg] = (self._argument(keyword.value, text), Written(text, keyword.arg, "", len(node.args) + offset))
+        bound = bind_arguments(row, [a for a, _ in positional], {k: a for k, (a, _) in keywords.items()})
+        if bound is None:
+            return None
+        written: dict[str, tuple[Written, ...]] = {}
+        names = row.signature.positional
+        for index, (_, mark) in enumerate(positional):
+            if index < len(names):
+                written[names[index]] = (mark,)
+            elif star:
+                written[star] = (*written.get(star, ()), mark)
+        for name, (_, mark) in keywords.items():
+            written[name] = (mark,)
+        if star and any(w.star for w in written.get(star, ())):
+            bound[star] = Argument(K.list_of(ANY), UNKNOWN, True)
+        written.pop("self", None) if receiver is not None else None
+        return bound, written
+
+    def _argument(self, node: ast.expr, text: str) -> Argument:
+        return Argument(self.kinds(node), constant_of(node), True, node, text)
+
+    def _port_call(self, node: ast.Call, rows: Iterable[Row], receiver: ast.expr | None) -> str | None:
+        """The new text of a call, or None where it is refused (with a diagnostic)."""
+        rows = tuple(dict.fromkeys(rows)) if False else tuple(rows)
+        row, certain = self._overload(node, rows, receiver)
+        if row is None:
+            if any(isinstance(a, ast.Starred) for a in node.args) or any(k.arg is None for k in node.keywords) or not certain:
+                return self._adapter_call(node, rows[0], receiver)
+            self.report(node, "MSP203", f"these arguments do not fit {rows[0].name}({rows[0].signature.text()})", "check the call", rows[0])
+            return None
+        if row.refused is not None:
+            self.report(node, "MSP201", f"{row.name}: {row.refused[0]}", row.refused[1], row, symbol=row.name)
+            return None
+        found = self._arguments(row, node, receiver)
+        if found is None:
+            return self._adapter_call(node, row, receiver)
+        bound, written = found
+        if row.drop:
+            return "None"
+        for guard in row.require:
+            holds = truth(guard.that, bound)
+            if holds is False:
+                self.report(node, "MSP201", f"{row.name}: {guard.otherwise}", guard.help, row, symbol=row.name)
+                return None
+            if holds is None:
+                return self._adapter_call(node, row, receiver)
+        alternative, known = choose_alternative(row, bound, self.target)
+        if alternative is None:
+            self.report(node, "MSP202", f"{row.name} with these arguments has no form on {self.target}", row.differs or "port this call by hand", row, symbol=row.name)
+            return None
+        if not known:
+            return self._adapter_call(node, row, receiver)
+        return self._inline(node, row, alternative, bound, written, receiver) or self._adapter_call(node, row, receiver)
+
+    def _overload(self, node: ast.Call, rows: tuple[Row, ...], receiver: ast.expr | None) -> tuple[Row | None, bool]:
+        if len(rows) == 1 and rows[0].where is None:
+            return rows[0], True
+        unsure = False
+        for row in rows:
+            found = self._arguments(row, node, receiver)
+            if found is None:
+                spread = any(isinstance(a, ast.Starred) for a in node.args) or any(k.arg is None for k in node.keywords)
+                unsure = unsure or spread
+                continue
+            fits = truth(row.where, found[0])
+            if fits and not unsure:
+                return row, True
+            if fits is not False:
+                unsure = True
+        return None, not unsure
+
+    def _inline(
+        self, node: ast.Call, row: Row, alternative: Alternative, bound: dict[str, Argument],
+        written: dict[str, tuple[Written, ...]], receiver: ast.expr | None,
+    ) -> str | None:  # fmt: skip
+        function = self.module.source(node.func)
+        start, end = self.span(node)
+        edits = [e for a in [*node.args, *(k.value for k in node.keywords)] for e in self.visit(a)]
+        func_start, func_end = self.span(node.func)
+        text = self.splice(start, end, [*edits, Edit(func_start, func_end, "f")])
+        del function
+        try:
+            parsed = cst.parse_expression(text)
+            call = parsed if isinstance(parsed, cst.Call) else None
+            own = self.render(receiver) if receiver is not None else None
+            if own is None and "self" in row.signature.by_name and "self" in written:
+                own = written["self"][0].text
+            new = inline(Site(row, bound, written, own, call, self.spell), alternative)
+        except (NotInline, cst.ParserSyntaxError):
+            return None
+        return self._wrapped(node, new)
+
+    def _wrapped(self, node: ast.AST, text: str) -> str:
+        """Parentheses where the new expression stands beside an operator or before a dot."""
+        from porter.expression import _is_primary
+
+        parent = self.parents.get(id(node))
+        if isinstance(parent, ast.BinOp | ast.UnaryOp | ast.Compare | ast.BoolOp | ast.Attribute | ast.Starred | ast.Await) or (
+            isinstance(parent, ast.Subscript) and parent.value is node) or (isinstance(parent, ast.Call) and parent.func is node):
+            return text if _is_primary(text) else f"({text})"
+        if "\n" in text and not _is_primary(text):
+            return f"({text})"
+        return text
+
+    def _adapter_call(self, node: ast.Call, row: Row, receiver: ast.expr | None) -> str | None:
+        first = self.table.get(row.name)[0]
+        row = first if first.adapter else row
+        function = self.adapter(row, node)
+        if function is None:
+            return None
+        edits = [e for a in [*node.args, *(k.value for k in node.keywords)] for e in self.visit(a)]
+        start, end = self.span(node)
+        open_at = self.module.data.index(b"(", self.span(node.func)[1])
+        if receiver is None:
+            return self.splice(start, end, [*edits, Edit(*self.span(node.func), function)])
+        own = self.render(receiver)
+        comma = ", " if node.args or node.keywords else ""
+        return f"{function}({own}{comma}" + self.splice(open_at + 1, end, edits).lstrip(" ")
+
+    def adapter(self, row: Row, node: ast.AST) -> str | None:
+        """The name of the definition in ms_extras with a row's torch signature, or None where there is none."""
+        several = self.table.get(row.name)
+        if row.refused is not None:
+            self.report(node, "MSP201", f"{row.name}: {row.refused[0]}", row.refused[1], row, symbol=row.name)
+            return None
+        if len(several) > 1 and not row.adapter:
+            self.report(
+                node, "MSP302", f"{row.name} has several forms and these arguments do not show which is meant",
+                "annotate the arguments, write them out, or convert with --trace", row, symbol=row.name,
+            )  # fmt: skip
+            return None
+        if not row.adapter and not any(a.serves(self.target) and not a.needs for a in row.alternatives) and not row.drop:
+            self.report(node, "MSP202", f"{row.name} has no form on {self.target}", row.differs or "port this call by hand", row, symbol=row.name)
+            return None
+        self.needs.names.add(EXTRAS)
+        if row.adapter:
+            self.needs.emitted.add(row.adapter.removeprefix("emitted."))
+        else:
+            self.needs.adapters[row.name] = row
+        return f"{EXTRAS}.{adapter_name(row)}"
+
+    # --- references ----------------------------------------------------------------------------------------------------
+
+    def visit_Name(self, node: ast.Name) -> list[Edit]:
+        if isinstance(node.ctx, ast.Load):
+            edits = self._reference(node)
+            if edits is not None:
+                return edits
+        return []
+
+    def visit_Attribute(self, node: ast.Attribute) -> list[Edit]:
+        if isinstance(node.ctx, ast.Load):
+            edits = self._reference(node)
+            if edits is not None:
+                return edits
+        return self._value_attribute(node)
+
+    def _reference(self, node: ast.Name | ast.Attribute) -> list[Edit] | None:
+        name = self.resolve(node)
+        if name is None or not self.program.is_torch(name):
+            return None
+        text = self._reference_text(node, name)
+        if text is None:
+            self._keep_root(node)
+            return []
+        return self.replace(node, text)
+
+    def _reference_text(self, node: ast.Name | ast.Attribute, name: str) -> str | None:
+        builtin = _BUILTIN_VALUES.get(name)
+        if builtin is not None and not self.table.get(name):
+            return self.spell(builtin) if builtin.startswith("mindspore") else builtin
+        rows = self.table.get(name)
+        context = self.context[-1]
+        if not rows:
+            parent = self.parents.get(id(node))
+            if self._is_namespace(name):
+                return self._namespace(node, name, parent)
+            self.report(node, "MSP101", f"{name} is not in the table", "port it by hand, or add a row (see CONTRIBUTING)", symbol=name)
+            return None
+        row = rows[0]
+        if row.kind == "value" or row.kind == "attribute":
+            return self._value_text(node, row)
+        if context in ("annotation", "isinstance") and row.kind == "module":
+            return self._class_text(node, row, context)
+        if row.drop:
+            return "None"
+        if self._same_signature(row):
+            return self.spell(row.alternatives[0].to.partition("(")[0])
+        return self.adapter(row, node)
+
+    def _value_text(self, node: ast.AST, row: Row) -> str | None:
+        if row.refused is not None:
+            self.report(node, "MSP201", f"{row.name}: {row.refused[0]}", row.refused[1], row, symbol=row.name)
+            return None
+        alternative = next((a for a in row.alternatives if a.serves(self.target)), None)
+        if alternative is None:
+            return "None" if row.drop else None
+        site = Site(row, {}, {}, None, None, self.spell)
+        return self._wrapped(node, inline(site, alternative))
+
+    def _class_text(self, node: ast.AST, row: Row, context: str) -> str | None:
+        if row.refused is not None or not row.cells:
+            # nothing in a ported program is an instance of it
+            return "()" if context == "isinstance" else self._annotation_fallback()
+        if context == "annotation":
+            return self.spell(row.cells[0] if row.cells[0].startswith("mindspore") else row.cells[0])
+        cells = [c for c in row.cells if _is_class_name(c)]
+        spelled = [self.spell(c) for c in cells] or ["()"]
+        if not cells or len(cells) == 1:
+            return spelled[0]
+        parent = self.parents.get(id(node))
+        joined = ", ".join(spelled)
+        return joined if isinstance(parent, ast.Tuple) else f"({joined})"
+
+    def _annotation_fallback(self) -> str:
+        return self.spell("mindspore.nn.Cell")
+
+    def _same_signature(self, row: Row) -> bool:
+        """Whether the MindSpore name can stand for the torch name as it is: same parameters, order and defaults."""
+        from porter.expression import mindspore_signatures
+
+        if len(self.table.get(row.name)) != 1 or len(row.alternatives) != 1 or row.require or row.ignore:
+            return False
+        call = ast.parse(row.alternatives[0].to, mode="eval").body
+        if not isinstance(call, ast.Call) or not ast.unparse(call.func).startswith("mindspore."):
+            return False
+        if any(not isinstance(a, ast.Name) for a in call.args) or any(
+            not isinstance(k.value, ast.Name) or k.arg != k.value.id for k in call.keywords
+        ):
+            return False
+        signature = mindspore_signatures().get(ast.unparse(call.func))
+        if signature is None:
+            return False
+        own = [(p.name, p.default) for p in row.signature.parameters or ()]
+        theirs = [(p.name, p.default) for p in signature.parameters or ()]
+        return own == theirs[: len(own)] and not row.weights and not row.attributes
+
+    def _is_namespace(self, name: str) -> bool:
+        prefix = name + "."
+        return name == "torch" or any(n.startswith(prefix) for n in self.table.rows)
+
+    def _namespace(self, node: ast.expr, name: str, parent: ast.AST | None) -> str | None:
+        """`nn` or `F` itself as a value, as in getattr(nn, kind)."""
+        if isinstance(parent, ast.Call) and isinstance(parent.func, ast.Name) and parent.func.id in ("getattr", "hasattr"):
+            attribute = parent.args[1] if len(parent.args) > 1 else None
+            if isinstance(attribute, ast.Constant) and parent.func.id == "hasattr":
+                return None
+        self.report(node, "MSP207", f"the namespace {name} used as a value", "write out the members that it is used for, in a dictionary of classes", symbol=name)
+        return None
+
+    def _value_attribute(self, node: ast.Attribute) -> list[Edit]:
+        """An attribute of a tensor, of a named result, or of a torch.nn layer."""
+        base = K.without_none(self.kinds(node.value))
+        inner = self.visit(node.value)
+        if not base:
+            return inner
+        field_index = {k.fields.index(node.attr) for k in base if node.attr in k.fields}
+        if len(field_index) == 1 and all(node.attr in k.fields for k in base):
+            return [Edit(*self.span(node), f"{self.splice(*self.span(node.value), inner)}[{field_index.pop()}]")]
+        if K.is_tensor(base):
+            return self._tensor_attribute(node, inner)
+        if K.names(base) <= {"object"} and all(self._is_cell(k.of) for k in base):
+            return self._cell_attribute(node, base, inner)
+        return inner
+
+    def _tensor_attribute(self, node: ast.Attribute, inner: list[Edit]) -> list[Edit]:
+        parent = self.parents.get(id(node))
+        rows = self.table.get(f"torch.Tensor.{node.attr}")
+        if isinstance(parent, ast.Call) and parent.func is node:
+            return inner
+        if not rows:
+            return inner
+        row = rows[0]
+        if row.kind != "attribute":
+            if not _is_identity(row):
+                self.report(node, "MSP208", f"the method {row.name} used as a value", "call it, or wrap it in a lambda", row)
+            return inner
+        if row.refused is not None:
+            self.report(node, "MSP201", f"{row.name}: {row.refused[0]}", row.refused[1], row, symbol=row.name)
+            return inner
+        if isinstance(node.ctx, ast.Store):
+            if node.attr == "data":
+                return self._data_store(node, inner)
+            if row.alternatives and row.alternatives[0].to != f"self.{node.attr}":
+                self.report(node, "MSP208", f"assignment to {row.name}", "port this line by hand", row)
+            return inner
+        alternative = next((a for a in row.alternatives if a.serves(self.target)), None)
+        if alternative is None or alternative.to == f"self.{node.attr}":
+            return inner
+        site = Site(row, {}, {}, self.splice(*self.span(node.value), inner), None, self.spell)
+        try:
+            return self.replace(node, self._wrapped(node, inline(site, alternative)))
+        except NotInline:
+            function = self.adapter(row, node)
+            return inner if function is None else self.replace(node, f"{function}({self.splice(*self.span(node.value), inner)})")
+
+    def _data_store(self, node: ast.Attribute, inner: list[Edit]) -> list[Edit]:
+        """`p.data = value` becomes an assignment to the parameter."""
+        parent = self.parents.get(id(node))
+        if isinstance(parent, ast.Assign) and len(parent.targets) == 1:
+            owner = self.splice(*self.span(node.value), inner)
+            start, end = self.span(node)
+            value_start = self.span(parent.value)[0]
+            self._closing[id(parent)] = ")"
+            return [Edit(start, value_start, f"{owner}.set_data(")]
+        self.report(node, "MSP208", "an assignment to .data of this form", "use parameter.set_data(value)")
+        return inner
+
+    @property
+    def _closing(self) -> dict[int, str]:
+        closing: dict[int, str] | None = getattr(self, "_closing_texts", None)
+        if closing is None:
+            closing = self._closing_texts = {}
+        return closing
+
+    def visit_Assign(self, node: ast.Assign) -> list[Edit]:
+        name = self.resolve(node.targets[0]) if isinstance(node.targets[0], ast.Attribute) else None
+        if name is not None and self.program.is_torch(name):
+            if name.startswith(("torch.backends.", "torch._dynamo.", "torch._C.")):
+                return self._statement(node, "")
+            self.report(node, "MSP208", f"assignment to {name}", "port this line by hand", symbol=name)
+            self._keep_root(node.targets[0])
+            return self.visit(node.value)
+        edits = self.children(node)
+        closing = self._closing.get(id(node))
+        if closing:
+            end = self.span(node)[1]
+            edits.append(Edit(end, end, closing))
+        return edits
+
+    def _cell_attribute(self, node: ast.Attribute, base: Kinds, inner: list[Edit]) -> list[Edit]:
+        """conv.weight, bn.running_mean, linear.in_features: what the layer's row calls them."""
+        attribute = node.attr
+        if attribute in RENAMED_METHODS and attribute == "forward":
+            return [*inner, self._attribute_name(node, RENAMED_METHODS[attribute])]
+        renamed = {self._layer_attribute(k.of, attribute) for k in base}
+        if len(renamed) != 1:
+            if renamed - {None}:
+                shown = ", ".join(sorted(str(r) for r in renamed if r))
+                self.report(node, "MSP303", f".{attribute} is called differently in the layers this may be ({shown})", "treat each layer in a branch of its own")
+            return inner
+        new = renamed.pop()
+        if new is None:
+            return self._cell_value(node, base, inner)
+        own = self.splice(*self.span(node.value), inner)
+        text = new.replace("self.", own + ".") if "self." in new else f"{own}.{new}"
+        return self.replace(node, text)
+
+    def _layer_attribute(self, class_name: str, attribute: str) -> str | None:
+        for name in self._family(class_name):
+            if name in self.program.classes:
+                if attribute in self.program.classes[name].methods or self.inference.store.get(("attr", name, attribute)):
+                    return None
+                continue
+            for row in self.table.get(name):
+                if row.kind != "module":
+                    continue
+                if attribute in row.attributes:
+                    expression = row.attributes[attribute]
+                    return None if expression == f"self.{attribute}" else expression
+                if attribute in row.weights and "." not in attribute:
+                    new = row.weights[attribute]
+                    if new is None:
+                        return None
+                    new = new.partition("[")[0]
+                    return None if new == attribute else new
+        return None
+
+    def _cell_value(self, node: ast.Attribute, base: Kinds, inner: list[Edit]) -> list[Edit]:
+        """Attributes of torch.nn.Module itself, such as _modules."""
+        parent = self.parents.get(id(node))
+        if isinstance(parent, ast.Call) and parent.func is node:
+            return inner
+        if any(self.program.method(k.of, node.attr) for k in base if k.of in self.program.classes):
+            return inner
+        rows = self.table.get(f"{MODULE}.{node.attr}")
+        if not rows or rows[0].kind != "attribute":
+            return inner
+        row = rows[0]
+        if row.refused is not None:
+            self.report(node, "MSP201", f"{row.name}: {row.refused[0]}", row.refused[1], row, symbol=row.name)
+            return inner
+        if not row.alternatives or row.alternatives[0].to == f"self.{node.attr}":
+            return inner
+        site = Site(row, {}, {}, self.splice(*self.span(node.value), inner), None, self.spell)
+        return self.replace(node, self._wrapped(node, inline(site, row.alternatives[0])))
+
+    def visit_JoinedStr(self, node: ast.JoinedStr) -> list[Edit]:
+        import sys
+
+        edits = [e for v in node.values if isinstance(v, ast.FormattedValue) for e in self.visit(v.value)]
+        if not edits or sys.version_info >= (3, 12):
+            return edits
+        return self._formatted(node)
+
+    def _formatted(self, node: ast.JoinedStr) -> list[Edit]:
+        """Before Python 3.12 positions inside f-strings are not exact; each expression is found by its text."""
+        text = self.module.source(node)
+        for value in node.values:
+            if not isinstance(value, ast.FormattedValue):
+                continue
+            old = ast.unparse(value.value)
+            new = self._unparsed(value.value)
+            if new != old:
+                if "{" + old in text:
+                    text = text.replace("{" + old, "{" + new)
+                else:
+                    self.report(node, "MSP209", "an f-string with an expression that must change", "move the expression out of the f-string")
+                    return []
+        return self.replace(node, text)
+
+    def _unparsed(self, node: ast.expr) -> str:
+        """Rewrites an expression apart from its place, through its own text."""
+        start, end = self.span(node)
+        if self.module.data[start:end].decode("utf-8", "replace") == ast.unparse(node):
+            return self.splice(start, end, self.visit(node))
+        return ast.unparse(node)
+
+
+def hasattr_tensor(name: str) -> bool:
+    return name in _COMMON_METHODS
+
+
+def _is_super(node: ast.Call) -> bool:
+    return isinstance(node.func, ast.Name) and node.func.id == "super"
+
+
+def _is_class_name(name: str) -> bool:
+    last = name.rpartition(".")[2]
+    if name.startswith("emitted."):
+        definition = emitted_definitions().get(last)
+        return definition is not None and "\nclass " in "\n" + definition.text
+    return last[:1].isupper()
+
+
+def _is_identity(row: Row) -> bool:
+    """Whether a method call stays as it is: `self.view(*shape)` for `view(self, *shape)`."""
+    if len(row.alternatives) != 1 or row.alternatives[0].when or row.inplace:
+        return False
+    call = ast.parse(row.alternatives[0].to, mode="eval").body
+    if not isinstance(call, ast.Call) or ast.unparse(call.func) != f"self.{row.short_name}":
+        return False
+    names = [ast.unparse(a).lstrip("*") for a in call.args]
+    keywords = {k.arg: ast.unparse(k.value) for k in call.keywords}
+    own = [n for n in row.signature.by_name if n != "self" and n not in row.ignore]
+    return names + list(keywords) == own and all(k == v for k, v in keywords.items())
+
+
+def _all_arguments(arguments: ast.arguments) -> list[ast.arg]:
+    extra = [a for a in (arguments.vararg, arguments.kwarg) if a is not None]
+    return [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs, *extra]
+
+
+def _bound_anywhere(tree: ast.Module) -> set[str]:
+    """Names that the file binds itself, torch's own imports aside."""
+    found: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store | ast.Del):
+            found.add(node.id)
+        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            found.add(node.name)
+        elif isinstance(node, ast.arg):
+            found.add(node.arg)
+        elif isinstance(node, ast.ImportFrom) and (node.level or (node.module or "").partition(".")[0] != "torch"):
+            found |= {a.asname or a.name for a in node.names}
+        elif isinstance(node, ast.Import):
+            found |= {a.asname or a.name.partition(".")[0] for a in node.names if a.name.partition(".")[0] != "torch"}
+    return found
+
+
+def _local_names(function: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda) -> set[str]:
+    cached: set[str] | None = getattr(function, "_porter_locals", None)
+    if cached is None:
+        cached = {a.arg for a in _all_arguments(function.args)}
+        declared_global: set[str] = set()
+        stack: list[ast.AST] = list(function.body) if isinstance(function.body, list) else [function.body]
+        while stack:
+            node = stack.pop()
+            if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+                cached.add(node.id)
+            elif isinstance(node, ast.Global):
+                declared_global |= set(node.names)
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+                cached.add(node.name)
+                continue
+            if isinstance(node, ast.Lambda):
+                continue
+            stack.extend(ast.iter_child_nodes(node))
+        cached -= declared_global
+        function._porter_locals = cached  # type: ignore[union-attr]
+    return cached
+
+
+_VIEWS = frozenset("view reshape squeeze unsqueeze transpose permute t flatten narrow select expand chunk split unbind detach contiguous data T view_as expand_as to".split())
+
+
+def _aliases(function: ast.AST, name: str) -> set[str]:
+    """Local names that may hold the same tensor, or a view of it, as `name`."""
+    pairs: list[tuple[str, str]] = []
+    for node in ast.walk(function):
+        if isinstance(node, ast.Assign):
+            source = _alias_source(node.value)
+            for target in node.targets:
+                if source and isinstance(target, ast.Name):
+                    pairs.append((target.id, source))
+    group = {name}
+    grown = True
+    while grown:
+        grown = False
+        for left, right in pairs:
+            if (left in group) != (right in group):
+                group |= {left, right}
+                grown = True
+    return group
+
+
+def _alias_source(value: ast.expr) -> str | None:
+    """The name whose storage an expression shares: x, x[...], x.view(...), x.T."""
+    if isinstance(value, ast.Name):
+        return value.id
+    if isinstance(value, ast.Subscript):
+        return _alias_source(value.value)
+    if isinstance(value, ast.Attribute) and value.attr in ("data", "T", "mT"):
+        return _alias_source(value.value)
+    if isinstance(value, ast.Call) and isinstance(value.func, ast.Attribute) and value.func.attr in _VIEWS:
+        return _alias_source(value.func.value)
+    return None
+
+
+def _read_after(function: ast.AST, name: str, node: ast.AST) -> bool:
+    """Whether a name is read after a place, or anywhere in a loop around it, before it is bound anew right there."""
+    line = (getattr(node, "end_lineno", 0), getattr(node, "end_col_offset", 0))
+    loops = [n for n in ast.walk(function) if isinstance(n, ast.For | ast.While) and n.lineno <= line[0] <= (n.end_lineno or 0)]
+    events: list[tuple[int, int, str]] = []
+    for n in ast.walk(function):
+        if isinstance(n, ast.Name) and n.id == name:
+            if isinstance(n.ctx, ast.Load):
+                events.append((n.lineno, n.col_offset, "read"))
+        if isinstance(n, ast.Assign) and any(isinstance(t, ast.Name) and t.id == name for t in n.targets):
+            events.append((n.end_lineno or 0, (n.end_col_offset or 0) + 1, "bind"))
+    for event in sorted(events):
+        if event[:2] > line:
+            if event[2] == "read":
+                return True
+            if not any(isinstance(p, ast.If | ast.For | ast.While | ast.Try) and p.lineno <= event[0] <= (p.end_lineno or 0) for p in ast.walk(function)):
+                return False
+    for loop in loops:
+        first = next((e for e in sorted(events) if e[0] >= loop.lineno), None)
+        if first is not None and first[2] == "read" and first[:2] < line:
+            return True
+    return False
+
+
+_COMMON_METHODS: frozenset[str] = frozenset()
+_BUILTIN_VALUES = {"torch.nn.Module": "mindspore.nn.Cell", "torch.Tensor": "mindspore.Tensor"}
+_BUILTIN_CALLS: dict[str, str] = {}
+
+__all__ = ["Edit", "Needs", "Rewriter", "Function", "builtins"]
+
+
+def _dedent(text: str, by: int, _column: int) -> str:
+    """Moves lines to the left, lines inside multi-line strings excepted."""
+    import io
+    import tokenize
+
+    lines = text.splitlines(keepends=True)
+    inside: set[int] = set()
+    try:
+        wrapped = "if True:\n" + text + "\n"
+        for token in tokenize.generate_tokens(io.StringIO(wrapped).readline):
+            if token.type == tokenize.STRING and token.start[0] != token.end[0]:
+                inside |= set(range(token.start[0], token.end[0]))
+    except (tokenize.TokenError, IndentationError, SyntaxError):
+        pass
+    result = []
+    for index, line in enumerate(lines):
+        if index in inside or line[:by].strip():
+            result.append(line)
+        else:
+            result.append(line[by:] if len(line) > by else line.lstrip(" "))
+    return "".join(result)
