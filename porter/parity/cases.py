@@ -318,6 +318,31 @@ def _marked_value(node: ast.ClassDef) -> ast.expr | None:
     return next((s.value for s in statements if isinstance(s, ast.Return)), None)
 
 
+def canonical(text: str) -> str:
+    """An expression with names in full and keywords in order, so that only what it says is compared."""
+    try:
+        tree = ast.parse(text, mode="eval")
+    except SyntaxError:
+        return text
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call):
+            node.keywords.sort(key=lambda k: k.arg or "")
+        if isinstance(node, ast.Name):
+            node.id = _FULL_NAMES.get(node.id, node.id)
+    return ast.unparse(tree)
+
+
+_FULL_NAMES = {
+    "ms": "mindspore",
+    "nn": "mindspore.nn",
+    "ops": "mindspore.ops",
+    "mint": "mindspore.mint",
+    "Tensor": "mindspore.Tensor",
+    "np": "numpy",
+    "emitted": "ms_extras",
+}
+
+
 def signature_text(signature: Signature) -> str:
     """The signature as its row writes it."""
     return signature.name if signature.parameters is None else f"{signature.name}({signature.text()})"

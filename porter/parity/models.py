@@ -258,18 +258,19 @@ def compare_models(
     `batches` are the inputs of each training step (the given inputs, over and over, where they are absent).
     """
     from porter.parity import record_mindspore, record_torch
+    from porter.parity.naming import places_in
+    from porter.table import load_table
 
     plan = plan or Plan()
     steps = list(batches) if batches is not None else [inputs] * plan.steps
     recorded = record_torch.record(reference, inputs, plan, steps)
-    found = []
-    for mode in modes:
-        names = record_mindspore.weight_names(cell, recorded.state)
-        if transfer or found:
-            record_mindspore.put_weights(cell, recorded.state, names)
-        ported = record_mindspore.record(cell, inputs, plan, steps, mode, names)
-        found.append(compare_recordings(recorded, ported, mode, tolerances))
-    return tuple(found)
+    places = places_in(cell, recorded.state, load_table())
+    subject = record_mindspore.Subject(cell, inputs, steps, places)
+    if transfer:
+        record_mindspore.put_weights(places, recorded.state)
+    return tuple(
+        compare_recordings(recorded, record_mindspore.record(subject, plan, mode), mode, tolerances) for mode in modes
+    )
 
 
 def specs_shown(specs: Sequence[InputSpec]) -> str:

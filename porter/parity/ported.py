@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import importlib.util
 import os
-import re
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -22,15 +21,12 @@ from mindspore import nn
 from porter.parity.cases import Example
 from porter.parity.compare import Tensor
 from porter.parity.leaves import Observation, flatten, leaf, outputs, weighting
+from porter.parity.naming import Place, Places, places_in
 from porter.parity.samples import Array, InputSpec
-from porter.table import Row
+from porter.table import Row, Table
+from porter.weights.cells import target_of
 
 Mode = Literal["PYNATIVE", "GRAPH"]
-_INDEXED = re.compile(r"(?P<name>[^\[]+)(?P<index>\[.*\])?")
-
-
-class WeightsDoNotFit(Exception):
-    """A weight of the torch module has no place in the Cell, or a parameter of the Cell gets none."""
 
 
 def prepare_process() -> None:
@@ -71,48 +67,35 @@ def to_mindspore(array: Array, spec: InputSpec) -> mindspore.Tensor:
 # --- weights -------------------------------------------------------------------------------------------------------
 
 
-def place_weights(
-    cell: nn.Cell, row: Row, state: Mapping[str, Tensor], loose: bool = False
-) -> dict[str, str]:
-    """Puts a torch state dict into an example's Cell by its row; returns MindSpore's name of each torch name."""
+def place_weights(cell: nn.Cell, row: Row, table: Table, state: Mapping[str, Tensor]) -> dict[str, Place]:
+    """Puts a torch state dict into an example's Cell; returns the place of each torch name.
+
+    A module row says itself where its weights go; what it leaves open is read off the Cell and the whole table.
+    """
+    places = _places_by_row(cell, row, state) if row.kind == "module" else {}
+    if not places:
+        places = places_in(cell, state, table)
+    for name, place in places.items():
+        place.put(name, state[name].array)
+    return places
+
+
+def _places_by_row(cell: nn.Cell, row: Row, state: Mapping[str, Tensor]) -> dict[str, Place]:
+    """The places that the row names, if they and `fill` account for every parameter of the Cell; else none."""
     parameters = dict(cell.parameters_and_names())
-    placed: dict[str, str] = {}
-    for name, tensor in state.items():
-        target = mapped_name(row, name)
+    places: dict[str, Place] = {}
+    for name in state:
+        target = row.weights.get(name.removeprefix("m."), name.removeprefix("m."))
         if target is None:
             continue
-        ported, index = target
-        if ported not in parameters:
-            raise WeightsDoNotFit(f"{name} should be {ported}, which is not among {sorted(parameters)}")
-        _put(parameters[ported], name, tensor, index)
-        placed[name] = ported
-    left = sorted(set(parameters) - set(placed.values()) - _filled(row, set(parameters)))
-    if left and not loose:
-        raise WeightsDoNotFit(f"{left[0]} gets no weight of {sorted(state)}")
-    return placed
-
-
-def mapped_name(row: Row, name: str) -> tuple[str, str] | None:
-    """MindSpore's name and an index such as `[:, :, None]` for a torch name of an example; None for a dropped one."""
-    prefix, inner = ("m.", name[2:]) if name.startswith("m.") else ("", name)
-    text = row.weights.get(inner, inner) if row.kind == "module" else inner
-    if text is None:
-        return None
-    match = _INDEXED.fullmatch(text)
-    if match is None:
-        raise WeightsDoNotFit(f"{text!r} is not a parameter name")
-    return prefix + match["name"], match["index"] or ""
-
-
-def _put(parameter: mindspore.Parameter, name: str, tensor: Tensor, index: str) -> None:
-    array = eval(f"array{index}", {"array": tensor.array}) if index else tensor.array
-    if tuple(parameter.shape) != array.shape:
-        raise WeightsDoNotFit(f"{name} has shape {list(array.shape)}, its parameter {list(parameter.shape)}")
-    parameter.set_data(mindspore.Tensor(np.ascontiguousarray(array).reshape(array.shape), parameter.dtype))
-
-
-def _filled(row: Row, parameters: set[str]) -> set[str]:
-    return {name for name in parameters if name.removeprefix("m.") in row.fill}
+        path, axes = target_of(target) if "[" in target else (target, ())
+        parameter = parameters.get(f"m.{path}")
+        if parameter is None:
+            return {}
+        places[name] = Place(parameter, axes)
+    placed = {id(place.parameter) for place in places.values()}
+    left = {name for name, p in parameters.items() if id(p) not in placed}
+    return places if all(name.removeprefix("m.") in row.fill for name in left) else {}
 
 
 # --- runs ----------------------------------------------------------------------------------------------------------
@@ -143,6 +126,7 @@ class Weighed(nn.Cell):
 def observe(
     build: type[nn.Cell],
     row: Row,
+    table: Table,
     example: Example,
     constructed: Sequence[str],
     arrays: Sequence[Array],
@@ -156,29 +140,28 @@ def observe(
         mindspore.set_seed(0)
         given = {name: to_mindspore(a, s) for name, a, s in zip(example.names, arrays, example.inputs)}
         cell = build(*(given[name] for name in constructed))
-        placed = place_weights(cell, row, state) if state or example.checks != {"output"} else {}
+        places = place_weights(cell, row, table, state)
         cell.set_train(example.train)
         inputs = {name: tensor for name, tensor in given.items() if name not in constructed}
-        return _run(cell, example, inputs, placed, gradients)
+        return _run(cell, example, inputs, places, gradients)
     finally:
         set_mode("PYNATIVE")
 
 
 def _run(
-    cell: nn.Cell, example: Example, inputs: Mapping[str, Any], placed: Mapping[str, str], gradients: bool
+    cell: nn.Cell, example: Example, inputs: Mapping[str, Any], places: Places, gradients: bool
 ) -> Observation:
     wanted = gradients and "grad" in example.checks
     shapes = _float_outputs(cell, example, inputs) if wanted else ()
     found: dict[str, Tensor] = {}
     if shapes:
-        value, found = differentiate(cell, inputs, shapes, placed)
+        value, found = differentiate(cell, inputs, shapes, places)
     else:
         value = cell(*inputs.values())
     observed = outputs(value)
     buffers: dict[str, Tensor] = {}
     if "buffers" in example.checks:
-        parameters = dict(cell.parameters_and_names())
-        buffers = {name: leaf(parameters[ported]) for name, ported in placed.items()}
+        buffers = {name: place.take(leaf(place.parameter)) for name, place in places.items()}
     return Observation(observed, found, buffers)
 
 
@@ -224,25 +207,22 @@ def _keyed(value: Any, keys: tuple[Any, ...] = ()) -> Any:
 
 
 def differentiate(
-    cell: nn.Cell, inputs: Mapping[str, Any], outputs: Sequence[Output], placed: Mapping[str, str]
+    cell: nn.Cell, inputs: Mapping[str, Any], outputs: Sequence[Output], places: Places
 ) -> tuple[Any, dict[str, Tensor]]:
     """The cell's value, and gradients under torch's names of the fixed weighting of its float outputs."""
     weighed = Weighed(cell, tuple(o[0] for o in outputs), tuple(o[1] for o in outputs))
     weighed.set_train(cell.training)
     names = list(inputs)
     at = tuple(i for i, name in enumerate(names) if inputs[name].dtype in _FLOATS)
-    torch_names = {ported: name for name, ported in placed.items()}
-    trained = [
-        (name, p) for name, p in cell.parameters_and_names() if p.requires_grad and name in torch_names
-    ]
+    trained = {name: place for name, place in places.items() if place.parameter.requires_grad}
     if not at and not trained:
         return cell(*inputs.values()), {}
-    weights = mindspore.ParameterTuple([p for _, p in trained]) if trained else None
+    weights = mindspore.ParameterTuple([place.parameter for place in trained.values()]) if trained else None
     function = mindspore.value_and_grad(weighed, at or None, weights, has_aux=True)
     (_, value), gradients = function(*inputs.values())
     of_inputs, of_weights = _split(gradients, bool(at), bool(trained))
     found = {names[i]: leaf(g) for i, g in zip(at, of_inputs)}
-    return value, found | {torch_names[name]: leaf(g) for (name, _), g in zip(trained, of_weights)}
+    return value, found | {name: place.take(leaf(g)) for (name, place), g in zip(trained.items(), of_weights)}
 
 
 def _split(gradients: Any, inputs: bool, weights: bool) -> tuple[Sequence[Any], Sequence[Any]]:

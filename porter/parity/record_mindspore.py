@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,10 +15,10 @@ from porter.parity.ported import differentiate, float_paths, set_mode
 import mindspore
 from mindspore import nn
 
-from porter.diagnostics import InputError
 from porter.parity.compare import Tensor
 from porter.parity.leaves import flatten, leaf, outputs
 from porter.parity.models import LayerCall, Mode, Plan, Recording
+from porter.parity.naming import Places
 from porter.parity.samples import Array
 from porter.parity.training import train_mindspore
 
@@ -58,62 +59,44 @@ def float_leaves(value: Any) -> tuple[Tensor, ...]:
     return tuple(t for t in found if t.dtype.startswith(("float", "bfloat", "complex")))
 
 
-# --- weights -------------------------------------------------------------------------------------------------------
-
-Names = Mapping[str, tuple[str, str]]
-
-
-def weight_names(cell: nn.Cell, state: Mapping[str, Tensor]) -> dict[str, tuple[str, str]]:
-    """MindSpore's parameter name, and an index such as `[:, :, None]`, of each torch name that has a place in the Cell."""
-    from porter.parity.naming import rename
-
-    return rename(cell, state)
-
-
-def put_weights(cell: nn.Cell, state: Mapping[str, Tensor], names: Names) -> None:
+def put_weights(places: Places, state: Mapping[str, Tensor]) -> None:
     """Writes torch's weights into the Cell. Raises InputError for one of another shape."""
-    parameters = dict(cell.parameters_and_names())
-    for name, (ported, index) in names.items():
-        array = indexed(state[name].array, index)
-        parameter = parameters[ported]
-        if tuple(parameter.shape) != array.shape:
-            raise InputError(
-                f"{name} has shape {list(array.shape)} in torch, {ported} has {list(parameter.shape)} in the Cell",
-                "build both sides with the same arguments",
-            )
-        parameter.set_data(mindspore.Tensor(np.ascontiguousarray(array).reshape(array.shape)).astype(parameter.dtype))
+    for name, place in places.items():
+        place.put(name, state[name].array)
 
 
-def indexed(array: Array, index: str) -> Array:
-    """The array with an axis inserted (or taken) as a row's weight says."""
-    return eval(f"array{index}", {"array": array}) if index else array  # type: ignore[no-any-return]
+@dataclass(frozen=True)
+class Subject:
+    """What is observed: a Cell, the arrays it is given, the batches it is trained on, and its weights' torch names."""
+
+    cell: nn.Cell
+    inputs: Sequence[Array]
+    batches: Sequence[Sequence[Array]]
+    places: Places
 
 
-def _back(tensor: Tensor, shape: tuple[int, ...]) -> Tensor:
-    """A tensor of the Cell in the shape that torch gives it: inserted axes have length 1."""
-    return Tensor(tensor.array.reshape(shape), tensor.dtype) if tensor.shape != shape else tensor
-
-
-# --- runs ----------------------------------------------------------------------------------------------------------
-
-
-def record(
-    cell: nn.Cell,
-    inputs: Sequence[Array],
-    plan: Plan,
-    batches: Sequence[Sequence[Array]],
-    mode: Mode,
-    names: Names,
-    shapes: Mapping[str, tuple[int, ...]] | None = None,
-) -> Recording:
+def record(subject: Subject, plan: Plan, mode: Mode) -> Recording:
     """Observes a Cell; training steps come last, and its weights are put back afterwards.
 
     Layers are recorded in PYNATIVE mode only: a compiled graph has no layers to hook.
     """
+    cell = subject.cell
     saved = {name: p.asnumpy().copy() for name, p in cell.parameters_and_names()}
     set_mode(mode)
     try:
-        return _record(cell, inputs, plan, batches, mode, names, shapes or {}, saved)
+        cell.set_train(plan.train_mode)
+        value, layers, seconds = _forward(subject, plan.layers and mode == "PYNATIVE")
+        gradients: dict[str, Tensor] = {}
+        if plan.gradients:
+            _restore(cell, saved)
+            gradients = _gradients(subject, value)
+        losses: tuple[float, ...] = ()
+        trained: dict[str, Tensor] = {}
+        if subject.batches:
+            _restore(cell, saved)
+            losses = train_mindspore(cell, subject.batches, plan)
+            trained = {name: place.take(leaf(place.parameter)) for name, place in subject.places.items()}
+        return Recording(outputs(value), layers, gradients, losses, trained, seconds=seconds)
     finally:
         _restore(cell, saved)
         cell.set_train(plan.train_mode)
@@ -122,49 +105,20 @@ def record(
 
 def _restore(cell: nn.Cell, saved: Mapping[str, Array]) -> None:
     for name, parameter in cell.parameters_and_names():
-        parameter.set_data(mindspore.Tensor(saved[name]))
+        parameter.set_data(mindspore.Tensor(saved[name]).astype(parameter.dtype))
 
 
-def _record(
-    cell: nn.Cell,
-    inputs: Sequence[Array],
-    plan: Plan,
-    batches: Sequence[Sequence[Array]],
-    mode: Mode,
-    names: Names,
-    shapes: Mapping[str, tuple[int, ...]],
-    saved: Mapping[str, Array],
-) -> Recording:
-    cell.set_train(plan.train_mode)
-    recorder = Recorder(cell) if plan.layers and mode == "PYNATIVE" else None
+def _forward(subject: Subject, layers: bool) -> tuple[Any, tuple[LayerCall, ...], float]:
+    recorder = Recorder(subject.cell) if layers else None
     started = time.perf_counter()
-    value = cell(*(mindspore.Tensor(np.array(a)) for a in inputs))
-    observed = outputs(value)
+    value = subject.cell(*(mindspore.Tensor(np.array(a)) for a in subject.inputs))
+    outputs(value)  # waits for the values
     seconds = time.perf_counter() - started
     if recorder:
         recorder.close()
-    gradients: dict[str, Tensor] = {}
-    if plan.gradients:
-        _restore(cell, saved)
-        placed = {name: ported for name, (ported, _) in names.items()}
-        given = {f"x{i}": mindspore.Tensor(np.array(a)) for i, a in enumerate(inputs)}
-        _, gradients = differentiate(cell, given, float_paths(value), placed)
-    losses: tuple[float, ...] = ()
-    trained: dict[str, Tensor] = {}
-    if batches:
-        _restore(cell, saved)
-        losses = train_mindspore(cell, batches, plan)
-        parameters = dict(cell.parameters_and_names())
-        trained = {name: leaf(parameters[ported]) for name, (ported, _) in names.items()}
-    return Recording(
-        observed,
-        tuple(recorder.calls) if recorder else (),
-        _in_torch_shapes(gradients, shapes),
-        losses,
-        _in_torch_shapes(trained, shapes),
-        seconds=seconds,
-    )
+    return value, tuple(recorder.calls) if recorder else (), seconds
 
 
-def _in_torch_shapes(tensors: Mapping[str, Tensor], shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Tensor]:
-    return {name: _back(t, shapes[name]) if name in shapes else t for name, t in tensors.items()}
+def _gradients(subject: Subject, value: Any) -> dict[str, Tensor]:
+    given = {f"x{i}": mindspore.Tensor(np.array(a)) for i, a in enumerate(subject.inputs)}
+    return differentiate(subject.cell, given, float_paths(value), subject.places)[1]

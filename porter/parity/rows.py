@@ -25,6 +25,7 @@ from porter.parity.cases import (
     Example,
     cases_of,
     constructor_inputs,
+    canonical,
     ported_expression,
     read_example,
     signature_text,
@@ -71,7 +72,7 @@ class Bench:
         return f"{prefix}_{self.folder.name}_{self.serial}".replace("-", "_")
 
 
-def prove_row(key: str, row: Row, table: Table, *, mutants: bool = True) -> RowResult:
+def prove_row(key: str, row: Row, table: Table, *, mutants: bool = True, fuzz: int = 0) -> RowResult:
     """The result for one row; nothing that a row or its examples do wrong escapes as an exception."""
     started = time.perf_counter()
     settled = _settled_without_running(row)
@@ -247,6 +248,7 @@ def _compare_in(bench: Bench, case: Case, module: ModuleType, mode: ported.Mode)
         observed = ported.observe(
             getattr(module, case.name),
             bench.row,
+            bench.table,
             example,
             constructed,
             bench.arrays[case.example],
@@ -282,29 +284,18 @@ def _comparisons(
         )
     if gradients:
         yield from compare_named(
-            "gradient of", _indexed(row, expected.gradients), found.gradients, rtol=_looser(rtol)
+            "gradient of", expected.gradients, found.gradients, rtol=_looser(rtol)
         )
-    yield from compare_named("buffer", _indexed(row, _kept(row, expected.buffers)), found.buffers, rtol=rtol)
+    buffers = {name: tensor for name, tensor in expected.buffers.items() if not _dropped(row, name)}
+    yield from compare_named("buffer", buffers, found.buffers, rtol=rtol)
 
 
 def _looser(rtol: float | None) -> float | None:
     return None if rtol is None else 10 * rtol
 
 
-def _kept(row: Row, buffers: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {name: tensor for name, tensor in buffers.items() if ported.mapped_name(row, name) is not None}
-
-
-def _indexed(row: Row, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Tensors in the shape that MindSpore keeps them in, where a row's weight has an inserted axis."""
-    found = {}
-    for name, tensor in tensors.items():
-        target = ported.mapped_name(row, name)
-        index = target[1] if target else ""
-        found[name] = (
-            replace(tensor, array=eval(f"array{index}", {"array": tensor.array})) if index else tensor
-        )
-    return found
+def _dropped(row: Row, name: str) -> bool:
+    return row.weights.get(name.removeprefix("m."), "") is None
 
 
 def _distribution(expected: Mapping[str, float], outputs: Mapping[str, Tensor]) -> Iterator[Comparison]:
@@ -360,12 +351,13 @@ def _text_of(bench: Bench, source: str) -> tuple[str, str]:
 def _is_killed(
     bench: Bench, cases: Sequence[Case], source: str, mutant: Mutant, unchanged: tuple[str, str]
 ) -> bool:
-    converted = convert(bench, source, cases, bench.table.with_row(mutant.row))
+    table = bench.table.with_row(mutant.row)
+    converted = convert(bench, source, cases, table)
     if converted.module is None or converted.diagnostics:
         return True
     if (converted.text, converted.extras) == unchanged and mutant.row.weights == bench.row.weights:
         return False  # the mistake reaches no example
-    mutated = replace(bench, row=mutant.row)
+    mutated = replace(bench, row=mutant.row, table=table)
     return any(_compare_in(mutated, case, converted.module, "PYNATIVE") is not None for case in cases)
 
 

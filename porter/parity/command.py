@@ -1,0 +1,132 @@
+"""The commands `porter prove` and `porter parity`."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from datetime import date as calendar_date
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from porter.diagnostics import InputError
+
+if TYPE_CHECKING:
+    from porter.parity.proofs import RowResult
+
+SLOWEST = 5
+
+
+@click.command()
+@click.argument("rows", nargs=-1, metavar="[ROW]...")
+@click.option("--fuzz", type=click.IntRange(min=0), default=0, metavar="N", help="Also run N random calls of each row.")
+@click.option("--jobs", type=click.IntRange(min=1), default=2, show_default=True, help="Worker processes.")
+@click.option("--mutants/--no-mutants", default=True, help="Mutate each proven row; every mutant must fail.")
+@click.option("--mappings", "tables", type=click.Path(path_type=Path), multiple=True, help="A table of your own.")
+@click.option("--write", is_flag=True, help="Record the result in mappings/proofs.json.")
+@click.option("--output", type=click.Path(path_type=Path), default=None, help="Record it in this file instead.")
+@click.option("--date", default=None, metavar="YYYY-MM-DD", help="The date to record (today).")
+@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
+def prove(
+    rows: tuple[str, ...],
+    fuzz: int,
+    jobs: int,
+    mutants: bool,
+    tables: tuple[Path, ...],
+    write: bool,
+    output: Path | None,
+    date: str | None,
+    form: str,
+) -> None:
+    """Run the table's own proofs: each example of each ROW (a torch name, or a part of names with *) on both sides."""
+    from porter.parity.pool import Job, prove_rows
+    from porter.parity.proofs import keyed_rows, write_proofs
+    from porter.table import load_table
+
+    known = keyed_rows(load_table(tables))
+    keys = select(rows, list(known))
+    results = _with_progress(prove_rows(keys, Job(tables, mutants, fuzz), jobs), len(keys))
+    results.sort(key=lambda r: r.key)
+    if write or output:
+        proofs = {result.key: result.proof for result in results}
+        write_proofs(proofs, versions(), date or calendar_date.today().isoformat(), known, output)
+    click.echo(_as_json(results) if form == "json" else summary(results))
+    raise SystemExit(1 if any(r.proof.state == "failed" or r.survivors for r in results) else 0)
+
+
+def select(patterns: Sequence[str], known: Sequence[str]) -> list[str]:
+    """The row keys that names or patterns mean. Raises InputError for one that means none."""
+    from fnmatch import fnmatchcase
+
+    if not patterns:
+        return list(known)
+    chosen: dict[str, None] = {}
+    for pattern in patterns:
+        found = [key for key in known if fnmatchcase(key.partition("#")[0], pattern) or key == pattern]
+        if not found:
+            close = difflib.get_close_matches(pattern, known, 3)
+            raise InputError(f"no row is called {pattern}", f"close names: {', '.join(close)}" if close else "")
+        chosen.update(dict.fromkeys(found))
+    return list(chosen)
+
+
+def versions() -> dict[str, str]:
+    """The versions that a proof holds for."""
+    return {name: metadata.version(name) for name in ("torch", "mindspore", "numpy")}
+
+
+def _with_progress(results: Any, total: int) -> list[RowResult]:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    console = Console(stderr=True)
+    columns = (TextColumn("proving"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("{task.description}"))
+    found = []
+    with Progress(*columns, console=console, transient=True, disable=not sys.stderr.isatty()) as progress:
+        task = progress.add_task("", total=total)
+        failed = 0
+        for result in results:
+            found.append(result)
+            failed += result.proof.state == "failed"
+            progress.update(task, advance=1, description=f"{result.key}  ({failed} failed)")
+    return found
+
+
+def summary(results: Sequence[RowResult]) -> str:
+    """What failed and what survived, with a reproduction where few rows were asked for; then the totals."""
+    lines: list[str] = []
+    for result in results:
+        if result.failures:
+            lines.append(f"{result.key}: failed")
+            lines += [f"  {failure}" for failure in result.failures[:6]]
+            if len(result.failures) > 6:
+                lines.append(f"  and {len(result.failures) - 6} more")
+            script = next((f.reproduction for f in result.failures if f.reproduction), "")
+            if script and len(results) <= 3:
+                lines += ["  to reproduce:", *(f"    {line}".rstrip() for line in script.splitlines())]
+        lines += [f"{result.key}: mutant survives: {text}" for text in result.survivors]
+    states = Counter(result.proof.state for result in results)
+    killed = sum(result.proof.mutants[0] for result in results)
+    total = sum(result.proof.mutants[1] for result in results)
+    parts = [f"{states[s]} {s}" for s in ("proven", "documented", "refused", "failed") if states[s]]
+    lines.append(f"{len(results)} rows: {', '.join(parts)}; mutants killed: {killed} of {total}")
+    return "\n".join(lines)
+
+
+def _as_json(results: Sequence[RowResult]) -> str:
+    rows = [
+        {
+            "row": result.key,
+            **result.proof.to_json(),
+            "failures": [str(failure) for failure in result.failures],
+            "survivors": list(result.survivors),
+            "seconds": round(result.seconds, 2),
+        }
+        for result in results
+    ]
+    return json.dumps({"versions": versions(), "rows": rows}, indent=1, ensure_ascii=False)
