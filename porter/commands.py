@@ -13,8 +13,8 @@ from porter.cli import shared_options
 from porter.convert import PortedTree, convert_tree
 from porter.diagnostics import Diagnostic, InputError
 from porter.files import check_output, read_tree, write_tree
-from porter.infer import Facts
 from porter.table import load_table
+from porter.trace import Facts
 
 
 @click.command()

@@ -10,10 +10,11 @@ from pathlib import PurePosixPath
 from porter.diagnostics import Diagnostic, Location
 from porter.emit import EXTRAS, extras_text
 from porter.imports import with_imports
-from porter.infer import Facts, Inference
+from porter.infer import Inference
 from porter.program import Module, Program, build_program
 from porter.rewrite import Needs, Rewriter
 from porter.table import Row, Table, load_table
+from porter.trace import Facts
 
 
 @dataclass(frozen=True)

@@ -8,18 +8,17 @@ from __future__ import annotations
 
 import ast
 import builtins
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from porter import kinds as K
 from porter.kinds import ANY, NOTHING, Kind, Kinds, join, one
 from porter.program import Class, Function, Module, Program
 from porter.table import Row
+from porter.trace import Facts, Span
 
 Key = tuple[str, str, str]
-Span = tuple[str, int, int, int, int]
 Env = dict[str, Kinds]
-Facts = Mapping[Span, Kinds]
 
 MAX_VISITS = 8
 FORWARD_NAMES = frozenset({"forward"})
@@ -43,7 +42,7 @@ class Inference:
     def __init__(self, program: Program, facts: Facts | None = None) -> None:
         self.program = program
         self.table = program.table
-        self.facts = facts or {}
+        self.facts = facts or Facts()
         self.store: dict[Key, Kinds] = {}
         self.readers: dict[Key, set[object]] = {}
         self.found: dict[int, Kinds] = {}
@@ -502,9 +501,10 @@ class Inference:
                 if isinstance(child, ast.expr):
                     self.eval(child, scope)
             kinds = ANY
-        if self.facts and (not kinds or kinds & ANY):
-            span = (scope.module.path, node.lineno, node.col_offset, node.end_lineno or 0, node.end_col_offset or 0)
-            kinds = self.facts.get(span, kinds)
+        if self.facts.kinds and (not kinds or kinds & ANY or len(kinds) > 1):
+            seen = self.facts.kinds.get(span_of(scope.module, node))
+            if seen is not None and not seen & ANY:
+                kinds = seen
         old = self.found.get(id(node))
         self.found[id(node)] = kinds if old is None or old == kinds else join(old, kinds)
         return kinds
@@ -1121,6 +1121,11 @@ _BUILTIN_INSTANCES: dict[str, Kinds] = {
     "OrderedDict": one("dict", items=(ANY,)), "set": one("set", items=(ANY,)), "Number": K.INT | K.FLOAT,
 }  # fmt: skip
 _CONTAINERS = frozenset({"torch.nn.Sequential", "torch.nn.ModuleList", "torch.nn.ModuleDict"})
+
+
+def span_of(module: Module, node: ast.expr) -> Span:
+    """The key under which a trace keeps an expression."""
+    return module.path, node.lineno, node.col_offset, node.end_lineno or 0, node.end_col_offset or 0
 
 
 def _instance(name: str) -> Kinds:
