@@ -1,0 +1,106 @@
+"""Padding layers of torch.nn that mindspore.nn does not have or that crop wrongly there."""
+
+from mindspore import nn, ops
+from porter.pure import spread
+
+
+class CircularPad1d(nn.Cell):
+    """torch.nn.CircularPad1d."""
+
+    def __init__(self, padding):
+        super().__init__()
+        self.padding = spread(padding, 2)
+
+    def construct(self, x):
+        return ops.pad(x, self.padding, mode='circular')
+
+
+class CircularPad2d(nn.Cell):
+    """torch.nn.CircularPad2d."""
+
+    def __init__(self, padding):
+        super().__init__()
+        self.padding = spread(padding, 4)
+
+    def construct(self, x):
+        return ops.pad(x, self.padding, mode='circular')
+
+
+class CircularPad3d(nn.Cell):
+    """torch.nn.CircularPad3d."""
+
+    def __init__(self, padding):
+        super().__init__()
+        self.padding = spread(padding, 6)
+
+    def construct(self, x):
+        return ops.pad(x, self.padding, mode='circular')
+
+
+class ConstantPad1d(nn.Cell):
+    """torch.nn.ConstantPad1d."""
+
+    def __init__(self, padding, value):
+        super().__init__()
+        self.padding = spread(padding, 2)
+        self.value = value
+
+    def construct(self, x):
+        return ops.pad(x, self.padding, value=self.value)
+
+
+class ConstantPad2d(nn.Cell):
+    """torch.nn.ConstantPad2d."""
+
+    def __init__(self, padding, value):
+        super().__init__()
+        self.padding = spread(padding, 4)
+        self.value = value
+
+    def construct(self, x):
+        return ops.pad(x, self.padding, value=self.value)
+
+
+class ConstantPad3d(nn.Cell):
+    """torch.nn.ConstantPad3d."""
+
+    def __init__(self, padding, value):
+        super().__init__()
+        self.padding = spread(padding, 6)
+        self.value = value
+
+    def construct(self, x):
+        return ops.pad(x, self.padding, value=self.value)
+
+
+class ZeroPad1d(nn.Cell):
+    """torch.nn.ZeroPad1d."""
+
+    def __init__(self, padding):
+        super().__init__()
+        self.padding = spread(padding, 2)
+
+    def construct(self, x):
+        return ops.pad(x, self.padding)
+
+
+class ZeroPad2d(nn.Cell):
+    """torch.nn.ZeroPad2d."""
+
+    def __init__(self, padding):
+        super().__init__()
+        self.padding = spread(padding, 4)
+
+    def construct(self, x):
+        return ops.pad(x, self.padding)
+
+
+class ZeroPad3d(nn.Cell):
+    """torch.nn.ZeroPad3d."""
+
+    def __init__(self, padding):
+        super().__init__()
+        self.padding = spread(padding, 6)
+
+    def construct(self, x):
+        return ops.pad(x, self.padding)
