@@ -130,3 +130,72 @@ def _as_json(results: Sequence[RowResult]) -> str:
         for result in results
     ]
     return json.dumps({"versions": versions(), "rows": rows}, indent=1, ensure_ascii=False)
+
+
+# --- porter parity -------------------------------------------------------------------------------------------------
+
+
+@click.command()
+@click.option("--torch", "torch_spec", required=True, metavar="MODULE:EXPR", help="The reference model.")
+@click.option("--cell", "cell_spec", required=True, metavar="MODULE:EXPR", help="The ported Cell.")
+@click.option("--input", "specs", multiple=True, required=True, metavar="SPEC", help="As float32[1,3,224,224].")
+@click.option("--torch-path", multiple=True, type=click.Path(exists=True, file_okay=False), help="Where MODULE lies.")
+@click.option("--cell-path", multiple=True, type=click.Path(exists=True, file_okay=False), help="Where MODULE lies.")
+@click.option("--weights", nargs=2, type=click.Path(exists=True, dir_okay=False), metavar="IN.pth OUT.ckpt", default=None)
+@click.option("--grad", is_flag=True, help="Also compare gradients of every input and parameter.")
+@click.option("--train", "steps", type=click.IntRange(min=0), default=0, metavar="N", help="Also compare N training steps.")
+@click.option("--optimizer", type=click.Choice(["sgd", "adam"]), default="sgd", show_default=True)
+@click.option("--lr", type=click.FloatRange(min=0, min_open=True), default=0.01, show_default=True)
+@click.option("--mode", type=click.Choice(["pynative", "graph", "both"]), default="pynative", show_default=True)
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+@click.option("--rtol", type=click.FloatRange(min=0), default=None, help="Largest difference of an output allowed (1e-4).")
+@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@click.option("--html", type=click.Path(dir_okay=False, path_type=Path), default=None, help="Write a report page.")
+def parity(
+    torch_spec: str,
+    cell_spec: str,
+    specs: tuple[str, ...],
+    torch_path: tuple[str, ...],
+    cell_path: tuple[str, ...],
+    weights: tuple[str, str] | None,
+    grad: bool,
+    steps: int,
+    optimizer: str,
+    lr: float,
+    mode: str,
+    seed: int,
+    rtol: float | None,
+    form: str,
+    html: Path | None,
+) -> None:
+    """Run a torch model and its port on the same inputs and weights, and compare them layer by layer.
+
+    Without --weights the torch model's weights (seeded, perturbed) are copied into the Cell. MODULE is an import path
+    or a file; EXPR is evaluated in it; each side runs in its own process.
+    """
+    from porter.parity.models import Plan, Tolerances
+    from porter.parity.samples import parse_spec
+    from porter.parity.sides import Side, compare_sides
+    from porter.report.text import parity_json, parity_text
+
+    for spec in specs:
+        parse_spec(spec)  # malformed ones are told before anything runs
+    results = compare_sides(
+        Side(torch_spec, _absolute(torch_path), weights[0] if weights else None),
+        Side(cell_spec, _absolute(cell_path), weights[1] if weights else None),
+        specs,
+        plan=Plan(gradients=grad, steps=steps, optimizer="adam" if optimizer == "adam" else "sgd", learning_rate=lr),
+        modes={"pynative": ["PYNATIVE"], "graph": ["GRAPH"], "both": ["PYNATIVE", "GRAPH"]}[mode],  # type: ignore[arg-type]
+        seed=seed,
+        tolerances=Tolerances(output=rtol) if rtol is not None else None,
+    )
+    if html is not None:
+        from porter.report.html import write_report
+
+        write_report(html, title=f"Parity of {cell_spec}", parity=results)
+    click.echo(json.dumps(parity_json(results), indent=1) if form == "json" else parity_text(results))
+    raise SystemExit(0 if all(result.passed for result in results) else 1)
+
+
+def _absolute(paths: Sequence[str]) -> tuple[str, ...]:
+    return tuple(str(Path(path).resolve()) for path in paths)
