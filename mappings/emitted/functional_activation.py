@@ -1,0 +1,62 @@
+"""Activations of torch.nn.functional that mindspore.ops lacks or gets wrong."""
+
+from mindspore import ops
+
+
+def elu(input, alpha=1.0, inplace=False):
+    """torch.nn.functional.elu; mindspore.ops.elu knows no alpha but 1."""
+    return ops.where(input > 0, input, alpha * ops.elu(input))
+
+
+def mish(input, inplace=False):
+    """torch.nn.functional.mish with tanh(softplus(x)) as a quotient: the tanh of MindSpore is coarse on CPU."""
+    power = ops.exp(-ops.abs(input))
+    top = ops.where(input >= 0, 2 * power + 1, power * (power + 2))
+    return input * top / (top + ops.where(input >= 0, 2 * power * power, 2.0))
+
+
+def rrelu(input, lower=1.0 / 8, upper=1.0 / 3, training=False, inplace=False):
+    """torch.nn.functional.rrelu."""
+    if training:
+        slope = ops.rand_like(input) * (upper - lower) + lower
+        return ops.where(input >= 0, input, input * slope)
+    return ops.leaky_relu(input, (lower + upper) / 2)
+
+
+def selu(input, inplace=False):
+    """torch.nn.functional.selu; mindspore.ops.selu has a wrong gradient for negative input on CPU."""
+    return 1.0507009873554805 * ops.where(input > 0, input, 1.6732632423543772 * ops.elu(input))
+
+
+def softmax_dim(ndim):
+    """The axis that torch takes where softmax is called without one."""
+    return 0 if ndim in (0, 1, 3) else 1
+
+
+def softmax(input, dim=None, _stacklevel=3, dtype=None):
+    """torch.nn.functional.softmax."""
+    if dtype is not None:
+        input = input.astype(dtype)
+    return ops.softmax(input, axis=softmax_dim(input.ndim) if dim is None else dim)
+
+
+def softmin(input, dim=None, _stacklevel=3, dtype=None):
+    """torch.nn.functional.softmin."""
+    return softmax(-input, dim, _stacklevel, dtype)
+
+
+def log_softmax(input, dim=None, _stacklevel=3, dtype=None):
+    """torch.nn.functional.log_softmax."""
+    if dtype is not None:
+        input = input.astype(dtype)
+    return ops.log_softmax(input, softmax_dim(input.ndim) if dim is None else dim)
+
+
+def gumbel_softmax(logits, tau=1, hard=False, eps=1e-10, dim=-1):
+    """torch.nn.functional.gumbel_softmax."""
+    uniform = ops.clamp(ops.rand_like(logits), 1e-20, 1.0)
+    soft = ops.softmax((logits - ops.log(-ops.log(uniform) + 1e-20)) / tau, axis=dim)
+    if not hard:
+        return soft
+    top = (soft == ops.amax(soft, axis=dim, keepdims=True)).astype(soft.dtype)
+    return ops.stop_gradient(top - soft) + soft
