@@ -1,0 +1,108 @@
+"""Tensor methods of torch that take more than one MindSpore expression."""
+
+import numpy as np
+from mindspore import Tensor, ops
+from mindspore import dtype as mstype
+
+
+def tensor_unflatten(self, dim, sizes):
+    """torch.Tensor.unflatten: one axis split into several."""
+    dim = dim % self.ndim
+    return self.reshape(self.shape[:dim] + tuple(sizes) + self.shape[dim + 1 :])
+
+
+def tensor_unfold(self, dimension, size, step):
+    """torch.Tensor.unfold: windows of one axis, which become a new last axis."""
+    dimension = dimension % self.ndim
+    count = (self.shape[dimension] - size) // step + 1
+    index = ops.arange(count).reshape(count, 1) * step + ops.arange(size).reshape(1, size)
+    windows = ops.gather(self, index.reshape(-1), dimension)
+    windows = windows.reshape(self.shape[:dimension] + (count, size) + self.shape[dimension + 1 :])
+    return ops.movedim(windows, dimension + 1, -1)
+
+
+def tensor_max(self, dim=None, keepdim=False):
+    """torch.Tensor.max: of all elements, along an axis with indices, or element by element with another tensor."""
+    if dim is None:
+        return self.max()
+    if isinstance(dim, Tensor):
+        return ops.maximum(self, dim)
+    return ops.max(self, dim, keepdim)
+
+
+def tensor_min(self, dim=None, keepdim=False):
+    """torch.Tensor.min: of all elements, along an axis with indices, or element by element with another tensor."""
+    if dim is None:
+        return self.min()
+    if isinstance(dim, Tensor):
+        return ops.minimum(self, dim)
+    return ops.min(self, dim, keepdim)
+
+
+def tensor_cumsum(self, dim):
+    """torch.Tensor.cumsum: integers and bool are summed as int64."""
+    if self.is_floating_point() or self.is_complex():
+        return self.cumsum(dim)
+    return self.astype(mstype.int64).cumsum(dim)
+
+
+def tensor_norm(self, p="fro", dim=None, keepdim=False, dtype=None):
+    """torch.Tensor.norm: the vector norm over all of the given axes."""
+    x = self if dtype is None else self.astype(dtype)
+    axes = tuple(range(x.ndim)) if dim is None else (dim,) if isinstance(dim, int) else tuple(dim)
+    if p == "fro" or p is None or p == 2:
+        return ops.norm(x, 2, axes[0], keepdim) if len(axes) == 1 else ops.norm(x, None, axes, keepdim)
+    if p == float("inf"):
+        return x.abs().amax(axes, keepdim)
+    if p == float("-inf"):
+        return x.abs().amin(axes, keepdim)
+    if p == 0:
+        return (x != 0).astype(x.dtype).sum(axes, keepdim)
+    if p == 1:
+        return x.abs().sum(axes, keepdim)
+    return x.abs().pow(p).sum(axes, keepdim).pow(1.0 / p)
+
+
+def tensor_var(self, dim=None, correction=1, keepdim=False):
+    """torch.Tensor.var: the squared deviation from the mean, divided by n - correction."""
+    axes = tuple(range(self.ndim)) if dim is None else (dim,) if isinstance(dim, int) else tuple(dim)
+    return self.var(axes, correction, keepdim)
+
+
+def tensor_std(self, dim=None, correction=1, keepdim=False):
+    """torch.Tensor.std: the root of the squared deviation from the mean, divided by n - correction."""
+    axes = tuple(range(self.ndim)) if dim is None else (dim,) if isinstance(dim, int) else tuple(dim)
+    return self.std(axes, correction, keepdim)
+
+
+def tensor_to(self, device=None, dtype=None, non_blocking=False, copy=False, memory_format=None):
+    """torch.Tensor.to: another dtype, or that of another tensor; devices mean nothing here."""
+    if isinstance(device, Tensor):
+        return self.astype(device.dtype)
+    if dtype is not None:
+        return self.astype(dtype)
+    if device is None or isinstance(device, (str, int)):
+        return self
+    return self.astype(device)
+
+
+def tensor_topk(self, k, dim=-1, largest=True, sorted=True):
+    """torch.Tensor.topk: the k largest or smallest values along an axis, and their int64 indices."""
+    values, indices = ops.topk(self, k, dim, largest, sorted)
+    return values, indices.astype(mstype.int64)
+
+
+def tensor_sort(self, dim=-1, descending=False):
+    """torch.Tensor.sort: sorted values along an axis, and their int64 indices."""
+    values, indices = ops.sort(self, dim, descending)
+    return values, indices.astype(mstype.int64)
+
+
+def tensor_repeat_interleave(self, repeats, dim=None):
+    """torch.Tensor.repeat_interleave: each element repeated as often as `repeats` says for it."""
+    x = self.reshape(-1) if dim is None else self
+    axis = 0 if dim is None else dim
+    if isinstance(repeats, Tensor):
+        index = np.repeat(np.arange(x.shape[axis]), repeats.asnumpy()).astype(np.int64)
+        return ops.gather(x, Tensor(index), axis)
+    return x.repeat_interleave(repeats, axis)
