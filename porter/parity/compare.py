@@ -109,7 +109,15 @@ def compare(
         return replace(same, problem="dtype")
     if reference.array.size == 0:
         return same
+    if "U" in (reference.array.dtype.kind, ported.array.dtype.kind):
+        return _compare_text(same, str(reference.array), str(ported.array))
     return _compare_values(same, _wide(reference.array), _wide(ported.array))
+
+
+def _compare_text(same: Comparison, reference: str, ported: str) -> Comparison:
+    if reference == ported:
+        return same
+    return replace(same, problem="values", difference=float("inf"), values=(reference, ported))
 
 
 def missing(name: str) -> Comparison:
