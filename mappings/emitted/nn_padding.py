@@ -4,6 +4,17 @@ from mindspore import nn, ops
 from porter.pure import spread
 
 
+def crop(x, padding):
+    """Takes off what the negative entries of a torch padding (last axis first) take off."""
+    for i in range(len(padding) // 2):
+        axis = x.ndim - 1 - i
+        begin = max(-padding[2 * i], 0)
+        length = x.shape[axis] - begin - max(-padding[2 * i + 1], 0)
+        if length != x.shape[axis]:
+            x = ops.narrow(x, axis, begin, length)
+    return x
+
+
 class CircularPad1d(nn.Cell):
     """torch.nn.CircularPad1d."""
 
@@ -43,10 +54,11 @@ class ConstantPad1d(nn.Cell):
     def __init__(self, padding, value):
         super().__init__()
         self.padding = spread(padding, 2)
+        self.outside = tuple(max(side, 0) for side in self.padding)
         self.value = value
 
     def construct(self, x):
-        return ops.pad(x, self.padding, value=self.value)
+        return ops.pad(crop(x, self.padding), self.outside, value=self.value)
 
 
 class ConstantPad2d(nn.Cell):
@@ -55,10 +67,11 @@ class ConstantPad2d(nn.Cell):
     def __init__(self, padding, value):
         super().__init__()
         self.padding = spread(padding, 4)
+        self.outside = tuple(max(side, 0) for side in self.padding)
         self.value = value
 
     def construct(self, x):
-        return ops.pad(x, self.padding, value=self.value)
+        return ops.pad(crop(x, self.padding), self.outside, value=self.value)
 
 
 class ConstantPad3d(nn.Cell):
@@ -67,10 +80,11 @@ class ConstantPad3d(nn.Cell):
     def __init__(self, padding, value):
         super().__init__()
         self.padding = spread(padding, 6)
+        self.outside = tuple(max(side, 0) for side in self.padding)
         self.value = value
 
     def construct(self, x):
-        return ops.pad(x, self.padding, value=self.value)
+        return ops.pad(crop(x, self.padding), self.outside, value=self.value)
 
 
 class ZeroPad1d(nn.Cell):
@@ -79,9 +93,10 @@ class ZeroPad1d(nn.Cell):
     def __init__(self, padding):
         super().__init__()
         self.padding = spread(padding, 2)
+        self.outside = tuple(max(side, 0) for side in self.padding)
 
     def construct(self, x):
-        return ops.pad(x, self.padding)
+        return ops.pad(crop(x, self.padding), self.outside)
 
 
 class ZeroPad2d(nn.Cell):
@@ -90,9 +105,10 @@ class ZeroPad2d(nn.Cell):
     def __init__(self, padding):
         super().__init__()
         self.padding = spread(padding, 4)
+        self.outside = tuple(max(side, 0) for side in self.padding)
 
     def construct(self, x):
-        return ops.pad(x, self.padding)
+        return ops.pad(crop(x, self.padding), self.outside)
 
 
 class ZeroPad3d(nn.Cell):
@@ -101,6 +117,7 @@ class ZeroPad3d(nn.Cell):
     def __init__(self, padding):
         super().__init__()
         self.padding = spread(padding, 6)
+        self.outside = tuple(max(side, 0) for side in self.padding)
 
     def construct(self, x):
-        return ops.pad(x, self.padding)
+        return ops.pad(crop(x, self.padding), self.outside)
