@@ -373,7 +373,7 @@ def choose_overload(
 def choose_alternative(row: Row, arguments: Mapping[str, Argument], target: str) -> tuple[Alternative | None, bool]:
     """The alternative that applies and whether that is known; (None, True) where none does."""
     for alternative in row.alternatives:
-        if not alternative.serves(target):
+        if not alternative.serves(target) or any(need not in arguments for need in alternative.needs):
             continue
         applies = truth(alternative.when, arguments)
         if applies:

@@ -6,7 +6,7 @@ import ast
 
 from porter.emit import EXTRAS
 from porter.program import Module, Program
-from porter.rewrite import Needs
+from porter.rewrite import Needs, explore
 
 
 def with_imports(text: str, module: Module, program: Program, needs: Needs) -> str:
@@ -57,15 +57,7 @@ def _extras_import(module: Module, program: Program) -> str:
 def _bound(text: str) -> set[str]:
     """Names that the rewritten file binds at its top level or anywhere inside."""
     found: set[str] = set()
-    for node in ast.walk(ast.parse(text)):
-        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
-            found.add(node.id)
-        elif isinstance(node, ast.FunctionDef | ast.ClassDef | ast.AsyncFunctionDef):
-            found.add(node.name)
-        elif isinstance(node, ast.arg):
-            found.add(node.arg)
-        elif isinstance(node, ast.Import | ast.ImportFrom):
-            found |= {(a.asname or a.name).partition(".")[0] for a in node.names}
+    explore(ast.parse(text), {}, found)
     return found
 
 

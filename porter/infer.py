@@ -50,6 +50,7 @@ class Inference:
         self.visits: dict[object, int] = {}
         self.descendants: dict[str, list[str]] = {}
         self.current: object = None
+        self.handlers = {getattr(ast, n[4:]): n for n in dir(self) if n.startswith("_of_")}
 
     # --- driving ---------------------------------------------------------------------------------------------------
 
@@ -493,9 +494,9 @@ class Inference:
     # --- expressions -------------------------------------------------------------------------------------------------
 
     def eval(self, node: ast.expr, scope: Scope) -> Kinds:
-        method = getattr(self, f"_of_{type(node).__name__}", None)
-        if method is not None:
-            kinds: Kinds = method(node, scope)
+        handler = self.handlers.get(type(node))
+        if handler is not None:
+            kinds: Kinds = getattr(self, handler)(node, scope)
         else:
             for child in ast.iter_child_nodes(node):
                 if isinstance(child, ast.expr):

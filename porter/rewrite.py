@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import ast
 import builtins
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Iterator
+from functools import lru_cache
+from typing import Any
 
 import libcst as cst
 
@@ -24,7 +25,7 @@ from porter.guards import (
     constant_of,
     truth,
 )
-from porter.infer import Inference
+from porter.infer import Inference, span_of
 from porter.kinds import ANY, Kinds
 from porter.program import Function, Module, Program, absolute
 from porter.table import Alternative, Row, emitted_definitions
@@ -68,11 +69,10 @@ class Rewriter:
         self.classes: list[str] = []
         self.scope_names: list[str] = [module.name]
         self.spelled: dict[str, str] = {}
-        self.taken = _bound_anywhere(module.tree)
+        self._visitors: dict[type, Callable[[Any], list[Edit]]] = {ast.Constant: _nothing, ast.Load: _nothing, ast.Store: _nothing}
         self.parents: dict[int, ast.AST] = {}
-        for node in ast.walk(module.tree):
-            for child in ast.iter_child_nodes(node):
-                self.parents[id(child)] = node
+        self.taken: set[str] = set()
+        explore(module.tree, self.parents, self.taken)
 
     # --- text --------------------------------------------------------------------------------------------------------
 
@@ -173,14 +173,24 @@ class Rewriter:
         return [edit for statement in body for edit in self.visit(statement)]
 
     def visit(self, node: ast.AST) -> list[Edit]:
-        method = getattr(self, f"visit_{type(node).__name__}", None)
-        if method is not None:
-            edits: list[Edit] = method(node)
-            return edits
-        return self.children(node)
+        method = self._visitors.get(type(node))
+        if method is None:
+            kind = type(node)
+            method = getattr(self, f"visit_{kind.__name__}", self.children if node._fields else _nothing)
+            self._visitors[kind] = method
+        return method(node)
 
     def children(self, node: ast.AST) -> list[Edit]:
-        return [edit for child in ast.iter_child_nodes(node) for edit in self.visit(child)]
+        edits: list[Edit] = []
+        for name in node._fields:
+            value = getattr(node, name, None)
+            if isinstance(value, ast.AST):
+                edits += self.visit(value)
+            elif isinstance(value, list):
+                for child in value:
+                    if isinstance(child, ast.AST):
+                        edits += self.visit(child)
+        return edits
 
     # --- definitions -------------------------------------------------------------------------------------------------
 
@@ -359,6 +369,30 @@ class Rewriter:
             self.report(node, "MSP206", "a gradient switch beside other contexts in one with", "put it in a with of its own")
             return self.children(node)
         return self._without_gradient(node)
+
+    def visit_Try(self, node: ast.Try) -> list[Edit]:
+        """`try: from torch import x; except ImportError: def x` keeps what is right without torch: the handler."""
+        handler = next((h for h in node.handlers if _catches_import(h)), None)
+        imported = self._torch_names(node.body)
+        if handler is None or not imported & _bound_by(handler.body):
+            return self.children(node)
+        data = self.module.data
+        start, end = self.span(node)
+        first, last = handler.body[0], handler.body[-1]
+        body_start = data.rfind(b"\n", 0, self._first_offset(first)) + 1
+        if body_start <= self.span(handler)[0]:
+            return self.children(node)
+        text = self.splice(body_start, self.span(last)[1], self.visit_body(handler.body))
+        return [Edit(start, end, _dedent(text, first.col_offset - node.col_offset, 0).lstrip(" "))]
+
+    def _torch_names(self, body: list[ast.stmt]) -> set[str]:
+        found: set[str] = set()
+        for node in body:
+            if isinstance(node, ast.Import):
+                found |= {a.asname or a.name.partition(".")[0] for a in node.names if self.program.is_torch(a.name)}
+            elif isinstance(node, ast.ImportFrom) and not node.level and self.program.is_torch(node.module or ""):
+                found |= {a.asname or a.name for a in node.names}
+        return found
 
     def _is_grad_switch(self, expression: ast.expr) -> bool:
         name = self.resolve(expression.func) if isinstance(expression, ast.Call) else None
@@ -645,7 +679,7 @@ class Rewriter:
             position = len(positional)
             if starred and (star is None or position < len(row.signature.positional)):
                 return None
-            argument = Argument(K.list_of(ANY) if starred else self.kinds(value), UNKNOWN if starred else constant_of(value), True, None if starred else value, text)
+            argument = Argument(K.list_of(ANY), UNKNOWN, True, None, text) if starred else self._argument(value, text)
             positional.append((argument, Written(text, None, "*" if starred else "", index)))
         for offset, keyword in enumerate(node.keywords):
             if keyword.arg is None:
@@ -670,7 +704,9 @@ class Rewriter:
         return bound, written
 
     def _argument(self, node: ast.expr, text: str) -> Argument:
-        return Argument(self.kinds(node), constant_of(node), True, node, text)
+        shapes = self.inference.facts.shapes
+        seen = shapes.get(span_of(self.module, node), frozenset()) if shapes else frozenset()
+        return Argument(self.kinds(node), constant_of(node), True, node, text, seen)
 
     def _port_call(self, node: ast.Call, rows: Iterable[Row], receiver: ast.expr | None) -> str | None:
         """The new text of a call, or None where it is refused (with a diagnostic)."""
@@ -688,6 +724,7 @@ class Rewriter:
         if found is None:
             return self._adapter_call(node, row, receiver)
         bound, written = found
+        bound = {**bound, **self._measured(node)}
         if row.drop:
             return "None"
         for guard in row.require:
@@ -704,6 +741,11 @@ class Rewriter:
         if not known:
             return self._adapter_call(node, row, receiver)
         return self._inline(node, row, alternative, bound, written, receiver) or self._adapter_call(node, row, receiver)
+
+    def _measured(self, node: ast.Call) -> dict[str, Argument]:
+        """Facts that only a traced run gives: the height and width that reach a layer."""
+        seen = self.inference.facts.in_hw.get(span_of(self.module, node), frozenset())
+        return {"in_hw": Argument(ANY, next(iter(seen)))} if len(seen) == 1 else {}
 
     def _overload(self, node: ast.Call, rows: tuple[Row, ...], receiver: ast.expr | None) -> tuple[Row | None, bool]:
         if len(rows) == 1 and rows[0].where is None:
@@ -874,7 +916,7 @@ class Rewriter:
 
         if len(self.table.get(row.name)) != 1 or len(row.alternatives) != 1 or row.require or row.ignore:
             return False
-        call = ast.parse(row.alternatives[0].to, mode="eval").body
+        call = _template(row.alternatives[0].to)
         if not isinstance(call, ast.Call) or not ast.unparse(call.func).startswith("mindspore."):
             return False
         if any(not isinstance(a, ast.Name) for a in call.args) or any(
@@ -1070,6 +1112,27 @@ class Rewriter:
         return ast.unparse(node)
 
 
+def _nothing(node: ast.AST) -> list[Edit]:
+    return []
+
+
+def _catches_import(handler: ast.ExceptHandler) -> bool:
+    names = {ast.unparse(n) for n in ast.walk(handler.type) if isinstance(n, ast.Name)} if handler.type else {"Exception"}
+    return bool(names & {"ImportError", "ModuleNotFoundError", "Exception"})
+
+
+def _bound_by(body: list[ast.stmt]) -> set[str]:
+    found: set[str] = set()
+    for node in body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            found.add(node.name)
+        elif isinstance(node, ast.Assign):
+            found |= {t.id for t in node.targets if isinstance(t, ast.Name)}
+        elif isinstance(node, ast.Import | ast.ImportFrom):
+            found |= {a.asname or a.name for a in node.names}
+    return found
+
+
 def hasattr_tensor(name: str) -> bool:
     return name in _COMMON_METHODS
 
@@ -1086,11 +1149,16 @@ def _is_class_name(name: str) -> bool:
     return last[:1].isupper()
 
 
+@lru_cache(maxsize=None)
+def _template(text: str) -> ast.expr:
+    return ast.parse(text, mode="eval").body
+
+
 def _is_identity(row: Row) -> bool:
     """Whether a method call stays as it is: `self.view(*shape)` for `view(self, *shape)`."""
     if len(row.alternatives) != 1 or row.alternatives[0].when or row.inplace:
         return False
-    call = ast.parse(row.alternatives[0].to, mode="eval").body
+    call = _template(row.alternatives[0].to)
     if not isinstance(call, ast.Call) or ast.unparse(call.func) != f"self.{row.short_name}":
         return False
     names = [ast.unparse(a).lstrip("*") for a in call.args]
@@ -1104,21 +1172,36 @@ def _all_arguments(arguments: ast.arguments) -> list[ast.arg]:
     return [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs, *extra]
 
 
-def _bound_anywhere(tree: ast.Module) -> set[str]:
-    """Names that the file binds itself, torch's own imports aside."""
-    found: set[str] = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store | ast.Del):
-            found.add(node.id)
-        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-            found.add(node.name)
+def explore(tree: ast.Module, parents: dict[int, ast.AST], bound: set[str]) -> None:
+    """Notes each node's parent, and the names that the file binds itself, torch's own imports aside."""
+    stack: list[ast.AST] = [tree]
+    while stack:
+        node = stack.pop()
+        kind = type(node)
+        if kind is ast.Name:
+            if not isinstance(node.ctx, ast.Load):  # type: ignore[attr-defined]
+                bound.add(node.id)  # type: ignore[attr-defined]
+            continue
+        if kind is ast.Constant:
+            continue
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            bound.add(node.name)
         elif isinstance(node, ast.arg):
-            found.add(node.arg)
+            bound.add(node.arg)
         elif isinstance(node, ast.ImportFrom) and (node.level or (node.module or "").partition(".")[0] != "torch"):
-            found |= {a.asname or a.name for a in node.names}
+            bound |= {a.asname or a.name for a in node.names}
         elif isinstance(node, ast.Import):
-            found |= {a.asname or a.name.partition(".")[0] for a in node.names if a.name.partition(".")[0] != "torch"}
-    return found
+            bound |= {a.asname or a.name.partition(".")[0] for a in node.names if a.name.partition(".")[0] != "torch"}
+        for name in node._fields:
+            value = getattr(node, name, None)
+            if isinstance(value, ast.AST):
+                parents[id(value)] = node
+                stack.append(value)
+            elif isinstance(value, list):
+                for child in value:
+                    if isinstance(child, ast.AST):
+                        parents[id(child)] = node
+                        stack.append(child)
 
 
 def _local_names(function: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda) -> set[str]:
