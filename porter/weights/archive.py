@@ -20,12 +20,14 @@ LARGEST_DIRECTORY = 1 << 30
 
 @dataclass(frozen=True)
 class Member:
-    """A stored member: where its local header is, how long its bytes are, and their CRC-32."""
+    """A member: where its local header is, how long its bytes are unpacked and packed, and their CRC-32."""
 
     name: str
     header: int
     length: int
     crc: int
+    packed: int
+    stored: bool
 
 
 def damaged(path: str, what: str) -> InputError:
@@ -88,15 +90,10 @@ class Archive:
                 raise InputError(
                     f"{self.file.path}: the member {name} is encrypted", "save it without a password"
                 )
-            if method != 0 or packed != length:
-                raise InputError(
-                    f"{self.file.path}: the member {name} is compressed, which torch.save never does",
-                    "load it and save it again with torch.save",
-                )
             if name in members:
                 raise damaged(self.file.path, f"it holds {name} twice")
             if not name.endswith("/"):
-                members[name] = Member(name, header, length, crc)
+                members[name] = Member(name, header, length, crc, packed, method == 0 and packed == length)
         return members
 
     def _name(self, raw: bytes) -> str:
@@ -137,7 +134,7 @@ class Archive:
         for member in sorted(self.members.values(), key=lambda member: member.header):
             if member.header < end:
                 raise damaged(self.file.path, f"the members {name} and {member.name} overlap")
-            end, name = member.header + 30 + len(member.name) + member.length, member.name
+            end, name = member.header + 30 + len(member.name.encode()) + member.packed, member.name
             if end > self.directory:
                 raise damaged(self.file.path, f"the member {member.name} does not fit the file")
 
@@ -146,6 +143,11 @@ class Archive:
         member = self.members.get(name)
         if member is None:
             raise damaged(self.file.path, f"the member {name} is missing")
+        if not member.stored:
+            raise InputError(
+                f"{self.file.path}: the member {name} is compressed, which torch.save never does",
+                "load it and save it again with torch.save",
+            )
         header = self.file.read(member.header, 30)
         if header[:4] != LOCAL:
             raise damaged(self.file.path, f"the header of {name} is not there")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterator
 
 from porter.diagnostics import InputError
@@ -101,9 +102,9 @@ class _Reader:
 def read_ckpt(file: SourceFile) -> Checkpoint:
     """The entries of a .ckpt, contents left in the file."""
     reader = _Reader(file)
-    end = file.size
+    end, checked = file.size, False
     if end >= CRC_LENGTH and file.read(end - CRC_LENGTH, 7) == b"crc_num":
-        end -= CRC_LENGTH
+        end, checked = end - CRC_LENGTH, True
     parts: dict[str, tuple[DType, tuple[int, ...], list[Span]]] = {}
     notes: list[str] = []
     for number, _, begin, stop in reader.fields(0, end):
@@ -125,7 +126,18 @@ def read_ckpt(file: SourceFile) -> Checkpoint:
         entries[name] = entry
     if not entries:
         raise InputError(f"{file.path} holds no parameters", "give a file that save_checkpoint wrote")
-    return Checkpoint(file.path, "mindspore", entries, notes, [file])
+    check = (lambda: _checksum(file, end)) if checked else None
+    return Checkpoint(file.path, "mindspore", entries, notes, [file], check=check)
+
+
+def _checksum(file: SourceFile, end: int) -> Iterator[int]:
+    """Compares the CRC-32 that save_checkpoint(crc_check=True) wrote after the last message."""
+    checksum = 0
+    for chunk in Span(file, 0, end).chunks():
+        checksum = zlib.crc32(chunk, checksum)
+        yield len(chunk)
+    if checksum != int.from_bytes(file.read(end + 7, 10), "big"):
+        raise InputError(f"{file.path}: its bytes do not match their checksum", "copy it again")
 
 
 def _value(reader: _Reader, begin: int, end: int) -> tuple[str, DType | None, tuple[int, ...], Span]:

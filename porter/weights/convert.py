@@ -210,8 +210,7 @@ def write_checkpoint(
             write.write_safetensors(sink, entries, metadata)
         else:
             write.write_torch(sink, entries, Path(destination).stem)
-        if sink.waiting:
-            sink.flush()
+        sink.finish()
         if verify:
             compare(checkpoint, entries, destination, descriptor, progress)
 

@@ -63,7 +63,8 @@ def _guess(head: bytes) -> str:
             return word
     if head[257:262] == b"ustar":
         return "it is a tar archive (torch before 0.2 or .nemo); unpack it first"
-    return "it is text" if head.isascii() and head.decode().isprintable() else "its first bytes are unknown"
+    text = all(byte in b"\t\n\r" or 32 <= byte < 127 for byte in head)
+    return "it is text" if text else "its first bytes are unknown"
 
 
 def read_index(path: str, key: str | None) -> Checkpoint:

@@ -40,9 +40,13 @@ class Sink:
         while block:
             block = block[os.write(self.descriptor, block) :]
 
+    def finish(self) -> None:
+        if self.pieces:
+            self.flush()
+
     def patch(self, at: int, data: bytes) -> None:
         """Overwrites bytes that were written before."""
-        self.flush()
+        self.finish()
         os.pwrite(self.descriptor, data, at)
 
     def entry(self, entry: Entry, begin: int = 0, end: int | None = None) -> None:
@@ -67,7 +71,7 @@ class Sink:
             self.write(span.file.read(span.offset, span.length))
             self._tell(span.length)
             return
-        self.flush()
+        self.finish()
         done = self._copy_in_kernel(span)
         rest = Span(span.file, span.offset + done, span.length - done)
         for chunk in rest.chunks():
@@ -140,8 +144,8 @@ def _open_temporary(folder: str, temporary: str) -> tuple[int, bool]:
 
 def _publish(descriptor: int, named: bool, temporary: str, destination: str) -> None:
     target = os.path.realpath(destination)
-    os.fsync(descriptor)
     if os.path.exists(target):
+        os.fsync(descriptor)  # a power cut must not cost the old file; a new one can be written again
         os.fchmod(descriptor, os.stat(target).st_mode & 0o777)
         if not os.access(target, os.W_OK):
             raise PermissionError(errno.EACCES, "the old file is read-only")
