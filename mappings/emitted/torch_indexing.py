@@ -1,0 +1,216 @@
+"""Functions of torch.* that move, pick or scatter elements."""
+
+import mindspore
+import numpy as np
+from mindspore import Tensor, ops
+
+
+def where(condition, input=None, other=None, *, out=None):
+    """torch.where."""
+    return nonzero_tuple(condition) if input is None else ops.where(condition, input, other)
+
+
+def nonzero_tuple(input):
+    """torch.nonzero(as_tuple=True): one index vector for each axis."""
+    places = ops.nonzero(input)
+    return tuple([places[:, axis] for axis in range(input.ndim)])
+
+
+def take_along_dim(input, indices, dim):
+    """torch.take_along_dim: sizes of the other axes broadcast."""
+    dim = dim % input.ndim
+    shape = list(np.broadcast_shapes(*[tuple(s[:dim]) + (1,) + tuple(s[dim + 1:]) for s in (input.shape, indices.shape)]))
+    shape[dim] = input.shape[dim]
+    input = ops.broadcast_to(input, tuple(shape))
+    shape[dim] = indices.shape[dim]
+    return ops.gather_elements(input, dim, ops.broadcast_to(indices, tuple(shape)))
+
+
+def index_copy(input, dim, index, source):
+    """torch.index_copy."""
+    dim = dim % input.ndim
+    shape = [1] * input.ndim
+    shape[dim] = index.shape[0]
+    index = ops.broadcast_to(index.reshape(tuple(shape)), source.shape)
+    return ops.tensor_scatter_elements(input, index, source, axis=dim)
+
+
+def index_add(input, dim, index, source, *, alpha=1):
+    """torch.index_add; mindspore.ops.index_add would change its input."""
+    dim = dim % input.ndim
+    shape = [1] * input.ndim
+    shape[dim] = index.shape[0]
+    index = ops.broadcast_to(index.reshape(tuple(shape)), source.shape)
+    return ops.tensor_scatter_elements(input, index, source * alpha, axis=dim, reduction='add')
+
+
+def masked_scatter(input, mask, source):
+    """torch.masked_scatter: the places of the mask take the first elements of source in order."""
+    mask = ops.broadcast_to(mask, input.shape)
+    order = ops.cumsum(mask.reshape(-1).astype(mindspore.int32), 0) - 1
+    picked = ops.gather(source.reshape(-1), ops.clamp(order, min=0), 0)
+    return ops.where(mask, picked.reshape(input.shape), input)
+
+
+def scatter(input, dim, index, src=None, *, value=None, reduce='none'):
+    """torch.scatter with a tensor or a number, and torch.scatter_add as reduce='add'."""
+    src = value if src is None else src
+    if isinstance(src, Tensor):
+        src = src[tuple([slice(0, size) for size in index.shape])]
+    else:
+        src = ops.full(index.shape, src, dtype=input.dtype)
+    return ops.tensor_scatter_elements(input, index, src, axis=dim, reduction=reduce)
+
+
+def scatter_reduce(input, dim, index, src, reduce, *, include_self=True):
+    """torch.scatter_reduce with include_self=True, for 'sum' and 'mean'."""
+    total = scatter(input, dim, index, src, reduce='add')
+    if reduce == 'sum':
+        return total
+    return total / scatter(ops.ones_like(input), dim, index, ops.ones_like(src), reduce='add')
+
+
+def _each(function, tensors):
+    """The function on one tensor, or on each of several, as torch's atleast functions do."""
+    if len(tensors) == 1 and not isinstance(tensors[0], (list, tuple)):
+        return function(tensors[0])
+    tensors = tensors[0] if len(tensors) == 1 else tensors
+    return tuple([function(t) for t in tensors])
+
+
+def atleast_1d(*tensors):
+    """torch.atleast_1d."""
+    return _each(ops.atleast_1d, tensors)
+
+
+def atleast_2d(*tensors):
+    """torch.atleast_2d."""
+    return _each(ops.atleast_2d, tensors)
+
+
+def atleast_3d(*tensors):
+    """torch.atleast_3d."""
+    return _each(ops.atleast_3d, tensors)
+
+
+def select(input, dim, index):
+    """torch.select."""
+    return input[(slice(None),) * (dim % input.ndim) + (index,)]
+
+
+def squeeze(input, dim):
+    """torch.squeeze over given axes: axes longer than 1 stay."""
+    dims = dim if isinstance(dim, (tuple, list)) else (dim,)
+    if input.ndim == 0:
+        return input
+    axes = tuple([d % input.ndim for d in dims if input.shape[d] == 1])
+    return ops.squeeze(input, axes) if axes else input
+
+
+def unflatten(input, dim, sizes):
+    """torch.unflatten."""
+    dim = dim % input.ndim
+    return input.reshape(input.shape[:dim] + tuple(sizes) + input.shape[dim + 1:])
+
+
+def tile(input, dims):
+    """torch.tile: missing leading repetitions are 1."""
+    dims = tuple(dims)
+    return ops.tile(input, (1,) * (input.ndim - len(dims)) + dims)
+
+
+def broadcast_shapes(*shapes):
+    """torch.broadcast_shapes."""
+    return np.broadcast_shapes(*shapes)
+
+
+def broadcast_tensors(*tensors):
+    """torch.broadcast_tensors."""
+    shape = broadcast_shapes(*[t.shape for t in tensors])
+    return tuple([ops.broadcast_to(t, shape) for t in tensors])
+
+
+def meshgrid(*tensors, indexing=None):
+    """torch.meshgrid: 'ij' unless told otherwise, and one list of tensors is allowed."""
+    if len(tensors) == 1 and isinstance(tensors[0], (list, tuple)):
+        tensors = tuple(tensors[0])
+    if len(tensors) == 1:
+        return (tensors[0].reshape(-1),)
+    return ops.meshgrid(*tensors, indexing=indexing or 'ij')
+
+
+def diag(input, diagonal=0):
+    """torch.diag: a vector becomes a matrix, a matrix gives its diagonal."""
+    return ops.diag_embed(input, diagonal) if input.ndim == 1 else ops.diagonal(input, diagonal)
+
+
+def roll(input, shifts, dims=None):
+    """torch.roll: axes are cut at the shift and joined the other way round."""
+    if dims is None:
+        return roll(input.reshape(-1), shifts, 0).reshape(input.shape)
+    shifts = shifts if isinstance(shifts, (tuple, list)) else (shifts,)
+    dims = dims if isinstance(dims, (tuple, list)) else (dims,)
+    for shift, dim in zip(shifts, dims):
+        size = input.shape[dim]
+        cut = -shift % size if size else 0
+        if cut:
+            input = ops.cat(ops.split(input, [cut, size - cut], axis=dim)[::-1], axis=dim)
+    return input
+
+
+def cartesian_prod(*tensors):
+    """torch.cartesian_prod."""
+    if len(tensors) == 1:
+        return tensors[0]
+    return ops.stack([grid.reshape(-1) for grid in ops.meshgrid(*tensors, indexing='ij')], axis=-1)
+
+
+def unravel_index(indices, shape):
+    """torch.unravel_index."""
+    found = []
+    for size in reversed(tuple(shape)):
+        found.append(indices % size)
+        indices = indices // size
+    return tuple(found[::-1])
+
+
+def select_scatter(input, src, dim, index):
+    """torch.select_scatter."""
+    dim, size = dim % input.ndim, input.shape[dim]
+    shape = [1] * input.ndim
+    shape[dim] = size
+    here = Tensor(np.arange(size) == index % size).reshape(tuple(shape))
+    return ops.where(here, src.expand_dims(dim), input)
+
+
+def slice_scatter(input, src, dim=0, start=None, end=None, step=1):
+    """torch.slice_scatter."""
+    dim, size = dim % input.ndim, input.shape[dim]
+    index = Tensor(np.arange(size)[start:end:step], mindspore.int64)
+    return index_copy(input, dim, index, src)
+
+
+def as_strided(input, size, stride, storage_offset=None):
+    """torch.as_strided of a contiguous tensor, as a gather of its elements."""
+    place = np.full(tuple(size), storage_offset or 0)
+    for axis, (length, step) in enumerate(zip(size, stride)):
+        shape = [1] * len(size)
+        shape[axis] = length
+        place = place + (np.arange(length) * step).reshape(shape)
+    return ops.gather(input.reshape(-1), Tensor(place, mindspore.int64), 0)
+
+
+def unique(input, sorted=True, return_inverse=False, return_counts=False, dim=None):
+    """torch.unique of all elements, in rising order."""
+    if dim is not None:
+        raise ValueError('torch.unique: dim has no MindSpore form')
+    values, inverse = ops.unique(input.reshape(-1))
+    order = ops.argsort(values.astype(mindspore.float64))
+    values = ops.gather(values, order, 0)
+    inverse = ops.gather(ops.argsort(order.astype(mindspore.float64)), inverse, 0).astype(mindspore.int64)
+    found = [values]
+    if return_inverse:
+        found.append(inverse.reshape(input.shape))
+    if return_counts:
+        found.append((inverse.expand_dims(0) == ops.arange(values.shape[0]).expand_dims(1)).astype(mindspore.int64).sum(1))
+    return values if len(found) == 1 else tuple(found)
