@@ -11,6 +11,7 @@ from functools import lru_cache
 
 import libcst as cst
 
+from porter import kinds as K
 from porter.guards import UNKNOWN, Argument, evaluate_node
 from porter.signature import Signature, parse_signature
 from porter.table import Alternative, Row, mappings_directory, pure_definitions
@@ -147,7 +148,7 @@ def _call(tree: ast.Call, site: Site) -> str:
 
 def _function_text(node: ast.expr, site: Site) -> str:
     dotted = _dotted(node)
-    if dotted is not None and dotted.startswith(("mindspore.", "numpy.", "emitted.")):
+    if dotted is not None and dotted.startswith(("mindspore.", "numpy.", "emitted.", "typing.")):
         return site.spell(dotted)
     return _expression(node, site, tight=True)
 
@@ -401,11 +402,13 @@ class _Marker(ast.NodeTransformer):
 
     def visit_Attribute(self, node: ast.Attribute) -> ast.AST:
         dotted = _dotted(node)
-        if dotted is not None and dotted.startswith(("mindspore.", "numpy.", "emitted.")):
+        if dotted is not None and dotted.startswith(("mindspore.", "numpy.", "emitted.", "typing.")):
             return self.owner.mark(self.site.spell(dotted), False)
         return self.generic_visit(node)
 
     def visit_Call(self, node: ast.Call) -> ast.AST:
+        if self._is_no_list(node):
+            return self._descend(node.args[0], self.parents[-2] if len(self.parents) > 1 else node)
         if isinstance(node.func, ast.Name) and node.func.id in pure_definitions() and node.func.id not in self.site.arguments:
             raise NotInline(node.func.id)
         if isinstance(node.func, ast.Name) and node.func.id in _PREDICATE_NAMES:
@@ -416,6 +419,13 @@ class _Marker(ast.NodeTransformer):
         for keyword in node.keywords:
             keyword.value = self._descend(keyword.value, node)
         return node
+
+    def _is_no_list(self, node: ast.Call) -> bool:
+        """as_tuple(x), where x is known to be a number, a tuple or None: the call changes nothing."""
+        if not (isinstance(node.func, ast.Name) and node.func.id == "as_tuple" and isinstance(node.args[0], ast.Name)):
+            return False
+        argument = self.site.arguments.get(node.args[0].id)
+        return argument is not None and bool(argument.kinds) and K.names(argument.kinds) <= {"int", "float", "tuple", "None"}
 
     def visit_Tuple(self, node: ast.Tuple) -> ast.AST:
         node.elts = [a for element in node.elts for a in self._spliced(element)]

@@ -115,6 +115,14 @@ def _name(node: ast.Name, arguments: Mapping[str, Argument]) -> Any:
 
 
 def _argument(node: ast.expr, arguments: Mapping[str, Argument]) -> Argument | None:
+    if isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Constant) and isinstance(node.value, ast.Name):
+        holder = arguments.get(node.value.id)
+        index = node.slice.value
+        if holder is None or not isinstance(index, int):
+            return None
+        if isinstance(holder.constant, tuple | list) and index < len(holder.constant):
+            return Argument(kind_of_constant(holder.constant[index]), holder.constant[index])
+        return Argument(K.item(holder.kinds, index) or ANY)
     return arguments.get(node.id) if isinstance(node, ast.Name) else None
 
 
@@ -218,6 +226,11 @@ def _call(node: ast.Call, arguments: Mapping[str, Argument]) -> Any:
             value = evaluate_node(node.args[0], arguments)
             argument = Argument(kind_of_constant(value), value) if value is not UNKNOWN else None
         return UNKNOWN if argument is None else _PREDICATES[name](argument)
+    if name == "len" and len(node.args) == 1:
+        counted = _argument(node.args[0], arguments)
+        if counted is not None and counted.constant is UNKNOWN:
+            lengths = {len(k.items) for k in counted.kinds if k.name == "tuple"}
+            return lengths.pop() if len(lengths) == 1 and K.proven(counted.kinds, frozenset({"tuple"})) else UNKNOWN
     values = [evaluate_node(a, arguments) for a in node.args]
     keywords = {k.arg: evaluate_node(k.value, arguments) for k in node.keywords if k.arg}
     if any(v is UNKNOWN for v in [*values, *keywords.values()]):

@@ -26,6 +26,8 @@ def _import_lines(module: Module, program: Program, needs: Needs, text: str) -> 
     lines = []
     if "np" in names and "np" not in taken:
         lines.append("import numpy as np")
+    if "typing" in names and "typing" not in taken:
+        lines.append("import typing")
     if "mindspore" in names:
         lines.append("import mindspore")
     froms = []

@@ -127,6 +127,9 @@ class Rewriter:
             self.needs.names.add(EXTRAS)
             return f"{EXTRAS}.{name}"
         parts = dotted.split(".")
+        if parts[0] == "typing":
+            self.needs.names.add("typing")
+            return dotted
         if parts[0] == "numpy":
             return ".".join([self._numpy(), *parts[1:]])
         if len(parts) == 2 and parts[1] in ("Tensor", "Parameter") and parts[1] not in self.taken:
@@ -369,6 +372,75 @@ class Rewriter:
             self.report(node, "MSP206", "a gradient switch beside other contexts in one with", "put it in a with of its own")
             return self.children(node)
         return self._without_gradient(node)
+
+    def visit_If(self, node: ast.If) -> list[Edit]:
+        """A branch that only torch's compilers take goes; the other one moves out."""
+        decided = self._decided(node.test)
+        if decided is None:
+            return self.children(node)
+        kept = node.body if decided else node.orelse
+        if self._is_elif(node):
+            return self.children(node)
+        if not kept:
+            return self._statement(node, "")
+        return self._unwrapped(node, kept)
+
+    def _decided(self, test: ast.expr) -> bool | None:
+        """The value of a condition made of compiler questions alone."""
+        if isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not):
+            inner = self._decided(test.operand)
+            return None if inner is None else not inner
+        if isinstance(test, ast.BoolOp):
+            values = [self._decided(v) for v in test.values]
+            wanted = isinstance(test.op, ast.Or)
+            if wanted in values:
+                return wanted
+            return None if None in values else not wanted
+        if isinstance(test, ast.Call):
+            name = self.resolve(test.func)
+            rows = self.table.get(name) if name is not None and self.program.is_torch(name) else ()
+            constant = {"False": False, "True": True}
+            if rows and len(rows[0].alternatives) == 1 and rows[0].alternatives[0].to in constant and name in _COMPILER_QUESTIONS:
+                return constant[rows[0].alternatives[0].to]
+        return None
+
+    def visit_BoolOp(self, node: ast.BoolOp) -> list[Edit]:
+        neutral = isinstance(node.op, ast.And)
+        decided = [self._decided(v) is neutral for v in node.values]
+        if not any(decided) or all(decided):
+            return self.children(node)
+        kept = [v for v, d in zip(node.values, decided) if not d]
+        if len(kept) == 1 or all(decided[: decided.index(False)]):
+            word = " and " if neutral else " or "
+            text = word.join(self._operand(v) for v in kept)
+            parent = self.parents.get(id(node))
+            if len(kept) == 1 and isinstance(parent, ast.UnaryOp) and not isinstance(kept[0], ast.Name | ast.Call):
+                text = f"({text})"
+            return self.replace(node, text)
+        return self.children(node)
+
+    def _operand(self, node: ast.expr) -> str:
+        """An operand with the parentheses it stands in."""
+        text = self.render(node)
+        return f"({text})" if isinstance(node, ast.BoolOp | ast.IfExp | ast.Lambda | ast.NamedExpr) or "\n" in text else text
+
+    def _is_elif(self, node: ast.If) -> bool:
+        start = self.span(node)[0]
+        return self.module.data[start : start + 4] == b"elif"
+
+    def _unwrapped(self, node: ast.If, kept: list[ast.stmt]) -> list[Edit]:
+        data = self.module.data
+        start, end = self.span(node)
+        body_start = data.rfind(b"\n", 0, self._first_offset(kept[0])) + 1
+        if kept is node.body and body_start > start:  # comments before the first statement
+            body_start = data.index(b"\n", self.span(node.test)[1]) + 1
+        if body_start <= start or (kept is node.orelse and len(kept) == 1 and isinstance(kept[0], ast.If) and self._is_elif(kept[0])):
+            return self.children(node)
+        text = self.splice(body_start, self.span(kept[-1])[1], self.visit_body(kept))
+        text = _dedent(text, kept[0].col_offset - node.col_offset, 0).lstrip(" ")
+        if not text.strip():
+            return self._statement(node, "")
+        return [Edit(start, end, text)]
 
     def visit_Try(self, node: ast.Try) -> list[Edit]:
         """`try: from torch import x; except ImportError: def x` keeps what is right without torch: the handler."""
@@ -751,7 +823,11 @@ class Rewriter:
         if len(rows) == 1 and rows[0].where is None:
             return rows[0], True
         unsure = False
+        likely: Row | None = None
         for row in rows:
+            if likely is not None and row.refused is None:
+                likely = None
+                break
             found = self._arguments(row, node, receiver)
             if found is None:
                 spread = any(isinstance(a, ast.Starred) for a in node.args) or any(k.arg is None for k in node.keywords)
@@ -761,7 +837,11 @@ class Rewriter:
             if fits and not unsure:
                 return row, True
             if fits is not False:
+                # what cannot be told apart from a refused form fails loudly there, so the other form may stand
+                likely = row if not unsure and row.refused is None else likely
                 unsure = True
+        if likely is not None and all(r.refused is not None for r in rows[rows.index(likely) + 1 :]):
+            return likely, True
         return None, not unsure
 
     def _inline(
@@ -1110,6 +1190,15 @@ class Rewriter:
         if self.module.data[start:end].decode("utf-8", "replace") == ast.unparse(node):
             return self.splice(start, end, self.visit(node))
         return ast.unparse(node)
+
+
+_COMPILER_QUESTIONS = frozenset(
+    f"torch.{n}" for n in (
+        "jit.is_scripting", "jit.is_tracing", "compiler.is_compiling", "compiler.is_dynamo_compiling", "compiler.is_exporting",
+        "onnx.is_in_onnx_export", "_C._get_tracing_state", "jit._unwrap_optional", "overrides.has_torch_function",
+        "overrides.has_torch_function_unary", "overrides.has_torch_function_variadic", "_utils.is_compiling",
+    )
+)  # fmt: skip
 
 
 def _nothing(node: ast.AST) -> list[Edit]:

@@ -206,6 +206,7 @@ def _cached_rows(files: list[Path]) -> list[Row]:
         found, bad = read_entries(path)
         entries += found
         problems += bad
+    problems += _duplicates(entries)
     rows = [_row_from_compiled(entry) for entry in entries]
     if problems and os.environ.get("PORTER_TABLE") == "draft":
         # while rows are being written: those that stand are used, those that do not are named
@@ -214,6 +215,17 @@ def _cached_rows(files: list[Path]) -> list[Row]:
     _raise(problems)
     _write_cache(cache, entries)
     return rows
+
+
+def _duplicates(entries: list[dict[str, Any]]) -> Iterator[Diagnostic]:
+    """Rows of one name stand in one file, where their order can be read."""
+    first: dict[str, str] = {}
+    for entry in entries:
+        name = entry["row"]["torch"].partition("(")[0]
+        path = first.setdefault(name, entry["path"])
+        if path != entry["path"]:
+            place = Location(entry["path"], entry["line"], 1)
+            yield Diagnostic(place, "MSP010", f"{name} has rows in {path} too", "keep the rows of one name in one file")
 
 
 def _source_stamp() -> int:
@@ -426,7 +438,7 @@ def _broken_expressions(raw: dict[str, Any], signature: Signature, place: Locati
             return
         names, emitted = _free_names(tree)
         used |= names
-        allowed = parameters | pure_names() | PREDICATES | {"mindspore", "numpy", "emitted", "math"} | _BUILTINS | {"in_hw"}
+        allowed = parameters | pure_names() | PREDICATES | {"mindspore", "numpy", "emitted", "math", "typing"} | _BUILTINS | {"in_hw"}
         for free in sorted(names - allowed):
             yield Diagnostic(place, "MSP007", f"{name}: {role} reads {free!r}, which is no parameter or known function",
                              "use a torch parameter, a function of porter/pure.py, mindspore.*, numpy.* or emitted.*")

@@ -94,8 +94,9 @@ def _places_by_row(cell: nn.Cell, row: Row, state: Mapping[str, Tensor]) -> dict
             return {}
         places[name] = Place(parameter, axes)
     placed = {id(place.parameter) for place in places.values()}
-    left = {name for name, p in parameters.items() if id(p) not in placed}
-    return places if all(name.removeprefix("m.") in row.fill for name in left) else {}
+    left = {name.removeprefix("m."): p for name, p in parameters.items() if id(p) not in placed}
+    complete = all(name in row.fill and not p.requires_grad for name, p in left.items())
+    return places if complete else {}
 
 
 # --- runs ----------------------------------------------------------------------------------------------------------

@@ -89,11 +89,12 @@ def match(
         allowed = _matches(allow_missing, (slot.name, *slot.torch))
         if not present:
             _missing(slot, result, place, allowed)
-        elif _fits(slot, entries[present[0]], present[0], result, place, allowed):
-            if _equal(present, entries, slot, result, place):
-                entry = entries[present[0]]
-                result.entries[slot.name] = entry.reshaped(slot.shape) if slot.axes else entry
-                result.origin[slot.name] = tuple(present)
+            continue
+        entry = entries[present[0]]
+        fits = _fits(slot, entry, present[0], result, place, allowed)
+        if fits and _equal(present, entries, slot, result, place):
+            result.entries[slot.name] = entry.reshaped(slot.shape) if slot.axes else entry
+            result.origin[slot.name] = tuple(present)
     for name in entries:
         if name in plan.dropped and name not in used:
             result.dropped.append(name)

@@ -36,7 +36,7 @@ def _read(file: SourceFile, key: str | None) -> Checkpoint:
     head = file.read(0, min(file.size, 512))
     if head[:4] == b"PK\x03\x04":
         return torch_file.to_checkpoint(file, torch_file.read_zip(file), key)
-    if head[:2] == b"\x80\x02" and b"\x8a\x0a" in head[:16] or head[:1] == b"\x80" and head[1] <= 5:
+    if (head[:2] == b"\x80\x02" and b"\x8a\x0a" in head[:16]) or (head[:1] == b"\x80" and head[1] <= 5):
         return torch_file.to_checkpoint(file, torch_file.read_legacy(file), key)
     if key is not None:
         raise InputError(f"{file.path} is a flat file, --key does not apply", "leave --key out")

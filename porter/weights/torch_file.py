@@ -129,10 +129,9 @@ def references(value: Any) -> Iterator[StorageReference]:
         item = pending.pop()
         if isinstance(item, TensorReference):
             yield item.storage
-        elif isinstance(item, (dict, list, tuple)):
-            if id(item) not in seen:
-                seen.add(id(item))
-                pending.extend(item.values() if isinstance(item, dict) else item)
+        elif isinstance(item, (dict, list, tuple)) and id(item) not in seen:
+            seen.add(id(item))
+            pending.extend(item.values() if isinstance(item, dict) else item)
 
 
 def to_checkpoint(file: SourceFile, contents: Contents, key: str | None) -> Checkpoint:
@@ -171,9 +170,9 @@ class _Extra:
         if not isinstance(self.value, dict):
             return None
         for name, part in self.value.items():
-            if isinstance(name, str) and "optim" in name.lower() and isinstance(part, dict):
-                if "state" in part and "param_groups" in part:
-                    return part
+            named = isinstance(name, str) and "optim" in name.lower()
+            if named and isinstance(part, dict) and "state" in part and "param_groups" in part:
+                return part
         return None
 
     def entry(self, name: str, tensor: TensorReference) -> Entry:
@@ -297,7 +296,7 @@ class _Builder:
         for size, stride in zip(tensor.shape, tensor.strides, strict=True):
             count *= size
             last += (size - 1) * stride
-        if count and (last + 1) * item > span.length or tensor.start * item > span.length:
+        if (count and (last + 1) * item > span.length) or tensor.start * item > span.length:
             raise InputError(
                 f"{self.file.path}: {name} of shape {tensor.shape} and strides {tensor.strides} "
                 f"reaches beyond its {span.length} bytes",
