@@ -81,9 +81,7 @@ def tensor_to(self, device=None, dtype=None, non_blocking=False, copy=False, mem
         return self.astype(device.dtype)
     if dtype is not None:
         return self.astype(dtype)
-    if device is None or isinstance(device, (str, int)):
-        return self
-    return self.astype(device)
+    return self.astype(device) if isinstance(device, mstype.Type) else self
 
 
 def tensor_topk(self, k, dim=-1, largest=True, sorted=True):
