@@ -1,0 +1,78 @@
+"""Extremes, sorting and comparison functions of torch.*."""
+
+import mindspore
+from mindspore import Tensor, ops
+
+
+def torch_max(input, dim=None, keepdim=False, *, other=None, out=None):
+    """torch.max in its three forms: of all elements, along an axis, of two tensors."""
+    if isinstance(dim, Tensor) or other is not None:
+        return ops.maximum(input, dim if other is None else other)
+    return ops.amax(input) if dim is None else ops.max(input, axis=dim, keepdims=keepdim)
+
+
+def torch_min(input, dim=None, keepdim=False, *, other=None, out=None):
+    """torch.min in its three forms: of all elements, along an axis, of two tensors."""
+    if isinstance(dim, Tensor) or other is not None:
+        return ops.minimum(input, dim if other is None else other)
+    return ops.amin(input) if dim is None else ops.min(input, axis=dim, keepdims=keepdim)
+
+
+def amax(input, dim=(), keepdim=False, *, out=None):
+    """torch.amax."""
+    return ops.amax(input, None if dim == () else dim, keepdim)
+
+
+def amin(input, dim=(), keepdim=False, *, out=None):
+    """torch.amin."""
+    return ops.amin(input, None if dim == () else dim, keepdim)
+
+
+def argmin(input, dim=None, keepdim=False):
+    """torch.argmin."""
+    return ops.argmax(-input, dim, keepdim)
+
+
+def aminmax(input, *, dim=None, keepdim=False):
+    """torch.aminmax."""
+    return ops.amin(input, dim, keepdim), ops.amax(input, dim, keepdim)
+
+
+def fmax(input, other):
+    """torch.fmax: nan only where both are nan."""
+    both = ops.maximum(ops.where(ops.isnan(input), other, input), ops.where(ops.isnan(other), input, other))
+    return both
+
+
+def fmin(input, other):
+    """torch.fmin: nan only where both are nan."""
+    return ops.minimum(ops.where(ops.isnan(input), other, input), ops.where(ops.isnan(other), input, other))
+
+
+def sort(input, dim=-1, descending=False, stable=False, *, out=None):
+    """torch.sort, with int64 indices."""
+    values, indices = ops.sort(input, axis=dim, descending=descending)
+    return values, indices.astype(mindspore.int64)
+
+
+def topk(input, k, dim=-1, largest=True, sorted=True, *, out=None):
+    """torch.topk, with int64 indices."""
+    values, indices = ops.topk(input, k, dim=dim, largest=largest, sorted=True)
+    return values, indices.astype(mindspore.int64)
+
+
+def equal(input, other):
+    """torch.equal: same shape and same elements."""
+    return input.shape == other.shape and bool((input == other).all())
+
+
+def isin(elements, test_elements, *, invert=False):
+    """torch.isin."""
+    if isinstance(test_elements, Tensor):
+        test_elements = test_elements.reshape(-1)
+        if isinstance(elements, Tensor):
+            elements = elements.expand_dims(-1)
+        found = (elements == test_elements).any(-1)
+    else:
+        found = elements == test_elements
+    return ops.logical_not(found) if invert else found

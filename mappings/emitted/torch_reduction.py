@@ -1,0 +1,184 @@
+"""Reductions and cumulative functions of torch.*."""
+
+import math
+
+import mindspore
+from mindspore import Tensor, ops
+
+
+def _moment(function, input, dim, unbiased, keepdim, correction):
+    """std, var and their pairs with the mean, in all of torch's forms of the arguments."""
+    dim = tuple(dim) if isinstance(dim, list) else dim
+    if isinstance(dim, bool):
+        dim, unbiased = None, dim
+    ddof = correction if unbiased is None else int(unbiased)
+    return function(input, dim, ddof, keepdim)
+
+
+def std(input, dim=None, unbiased=None, keepdim=False, *, correction=1, out=None):
+    """torch.std."""
+    return _moment(ops.std, input, dim, unbiased, keepdim, correction)
+
+
+def var(input, dim=None, unbiased=None, keepdim=False, *, correction=1, out=None):
+    """torch.var."""
+    return _moment(ops.var, input, dim, unbiased, keepdim, correction)
+
+
+def std_mean(input, dim=None, unbiased=None, keepdim=False, *, correction=1, out=None):
+    """torch.std_mean."""
+    return _moment(ops.std_mean, input, dim, unbiased, keepdim, correction)
+
+
+def var_mean(input, dim=None, unbiased=None, keepdim=False, *, correction=1, out=None):
+    """torch.var_mean."""
+    return _moment(ops.var_mean, input, dim, unbiased, keepdim, correction)
+
+
+def norm(input, p='fro', dim=None, keepdim=False, out=None, dtype=None):
+    """torch.norm: the vector norm over the given axes; its gradient at zero is zero."""
+    if dtype is not None:
+        input = input.astype(dtype)
+    axes = tuple(range(input.ndim)) if dim is None else dim
+    size = ops.abs(input)
+    if p == math.inf:
+        return ops.amax(size, axes, keepdim)
+    if p == -math.inf:
+        return ops.amin(size, axes, keepdim)
+    if p == 0:
+        return ops.sum((input != 0).astype(input.dtype), axes, keepdim)
+    if p == 1:
+        return ops.sum(size, axes, keepdim)
+    power = 2 if p is None or p == 'fro' else p
+    total = ops.sum(input * input if power == 2 else size**power, axes, keepdim)
+    positive = ops.where(total > 0, total, ops.ones_like(total))
+    return ops.where(total > 0, ops.sqrt(positive) if power == 2 else positive**(1 / power), total)
+
+
+def kthvalue(input, k, dim=-1, keepdim=False):
+    """torch.kthvalue: the k-th smallest element along an axis and its place."""
+    values, indices = ops.sort(input, axis=dim)
+    values = ops.narrow(values, dim, k - 1, 1)
+    indices = ops.narrow(indices, dim, k - 1, 1).astype(mindspore.int64)
+    return (values, indices) if keepdim else (ops.squeeze(values, dim), ops.squeeze(indices, dim))
+
+
+def median(input, dim=None, keepdim=False, *, out=None):
+    """torch.median: the lower of the two middle elements where their number is even."""
+    if dim is None:
+        return kthvalue(input.reshape(-1), (input.size + 1) // 2)[0]
+    return kthvalue(input, (input.shape[dim] + 1) // 2, dim, keepdim)
+
+
+def quantile(input, q, dim=None, keepdim=False, *, interpolation='linear', out=None):
+    """torch.quantile."""
+    shape = (1,) * input.ndim
+    if dim is None:
+        values, dim = ops.sort(input.reshape(-1))[0], 0
+    else:
+        values, shape = ops.sort(input, axis=dim)[0], None
+    if not isinstance(q, Tensor):
+        result = _quantile(values, q, dim, interpolation)
+        return result if not keepdim else result.reshape(shape) if shape else result.expand_dims(dim)
+    values = ops.movedim(values, dim, 0)
+    place = q.reshape((-1,) + (1,) * (values.ndim - 1)) * (values.shape[0] - 1)
+    low = ops.floor(place)
+    lower = ops.gather(values, low.reshape(-1).astype(mindspore.int32), 0)
+    upper = ops.gather(values, ops.ceil(place).reshape(-1).astype(mindspore.int32), 0)
+    if interpolation == 'nearest':
+        low, place = place, ops.round(place)
+    weight = {'linear': place - low, 'lower': 0 * place, 'higher': 0 * place + 1, 'midpoint': 0 * place + 0.5}
+    result = lower + (upper - lower) * weight[interpolation]
+    if q.ndim == 0:
+        result = result[0]
+        return result if not keepdim else result.reshape(shape) if shape else result.expand_dims(dim)
+    if not keepdim:
+        return result
+    return result.reshape((q.shape[0],) + shape) if shape else result.expand_dims(dim % input.ndim + 1)
+
+
+def _quantile(values, q, dim, interpolation):
+    """The quantile of sorted values along an axis, for a Python number q."""
+    place = q * (values.shape[dim] - 1)
+    low, high = math.floor(place), math.ceil(place)
+    weight = {'linear': place - low, 'lower': 0.0, 'higher': 1.0, 'midpoint': 0.5, 'nearest': round(place) - low}
+    lower = ops.squeeze(ops.narrow(values, dim, low, 1), dim)
+    upper = ops.squeeze(ops.narrow(values, dim, high, 1), dim)
+    return lower + (upper - lower) * weight[interpolation]
+
+
+def _widened(input):
+    """Small integers and booleans as int64, as torch's cumulative functions do."""
+    small = (mindspore.bool_, mindspore.uint8, mindspore.int8, mindspore.int16, mindspore.int32)
+    return input.astype(mindspore.int64) if input.dtype in small else input
+
+
+def cumsum(input, dim, *, dtype=None, out=None):
+    """torch.cumsum."""
+    return ops.cumsum(_widened(input) if dtype is None else input.astype(dtype), dim)
+
+
+def cumprod(input, dim, *, dtype=None, out=None):
+    """torch.cumprod."""
+    return ops.cumprod(_widened(input) if dtype is None else input.astype(dtype), dim)
+
+
+def cummax(input, dim):
+    """torch.cummax."""
+    values, indices = ops.cummax(input, dim)
+    return values, indices.astype(mindspore.int64)
+
+
+def cummin(input, dim):
+    """torch.cummin."""
+    values, indices = ops.cummin(input, dim)
+    return values, indices.astype(mindspore.int64)
+
+
+def bincount(input, weights=None, minlength=0):
+    """torch.bincount."""
+    length = max(int(ops.amax(input)) + 1, minlength) if input.size else minlength
+    weights = ops.ones(input.shape, mindspore.int64) if weights is None else weights
+    return ops.unsorted_segment_sum(weights, input.astype(mindspore.int32), length)
+
+
+def _strips(y, x, dx, dim):
+    """Areas of the trapezia between neighbouring samples."""
+    size = y.shape[dim]
+    left, right = ops.narrow(y, dim, 0, size - 1), ops.narrow(y, dim, 1, size - 1)
+    if x is None:
+        return (left + right) * (0.5 * dx)
+    if x.ndim == 1:
+        shape = [1] * y.ndim
+        shape[dim] = size
+        x = x.reshape(tuple(shape))
+    width = ops.narrow(x, dim, 1, size - 1) - ops.narrow(x, dim, 0, size - 1)
+    return (left + right) * width * 0.5
+
+
+def trapezoid(y, x=None, *, dx=1, dim=-1):
+    """torch.trapezoid."""
+    return ops.sum(_strips(y, x, dx, dim), dim)
+
+
+def cumulative_trapezoid(y, x=None, *, dx=1, dim=-1):
+    """torch.cumulative_trapezoid."""
+    return ops.cumsum(_strips(y, x, dx, dim), dim)
+
+
+def diff(input, n=1, dim=-1, prepend=None, append=None):
+    """torch.diff."""
+    parts = [part for part in (prepend, input, append) if part is not None]
+    result = ops.cat(parts, axis=dim) if len(parts) > 1 else input
+    for _ in range(n):
+        size = result.shape[dim]
+        result = ops.narrow(result, dim, 1, size - 1) - ops.narrow(result, dim, 0, size - 1)
+    return result
+
+
+def corrcoef(input):
+    """torch.corrcoef."""
+    centred = input - ops.mean(input, axis=-1, keep_dims=True)
+    product = ops.matmul(centred, ops.swapaxes(centred, 0, 1))
+    scale = ops.sqrt(ops.diagonal(product))
+    return product / scale.expand_dims(0) / scale.expand_dims(1)
