@@ -1,5 +1,7 @@
 """Tensor methods of torch that take more than one MindSpore expression."""
 
+import math
+
 import numpy as np
 from mindspore import Tensor, ops
 from mindspore import dtype as mstype
@@ -104,3 +106,24 @@ def tensor_repeat_interleave(self, repeats, dim=None):
         index = np.repeat(np.arange(x.shape[axis]), repeats.asnumpy()).astype(np.int64)
         return ops.gather(x, Tensor(index), axis)
     return x.repeat_interleave(repeats, axis)
+
+
+def tensor_svd(self, some=True):
+    """torch.Tensor.svd: U, S and V, where MindSpore returns S first."""
+    values, left, right = ops.svd(self, full_matrices=not some)
+    return left, values, right
+
+
+def tensor_geometric(self, p):
+    """torch.Tensor.geometric_: the number of the first success, in a tensor like self."""
+    drawn = ops.ceil(ops.log(1 - ops.rand(self.shape)) / math.log1p(-p))
+    return ops.maximum(drawn, ops.ones_like(drawn)).astype(self.dtype)
+
+
+def tensor_fill_diagonal(self, fill_value):
+    """torch.Tensor.fill_diagonal_: the main diagonal set to one value."""
+    side = [ops.arange(size).reshape((-1,) + (1,) * (self.ndim - 1 - axis)) for axis, size in enumerate(self.shape)]
+    on_diagonal = side[0] == side[1]
+    for other in side[2:]:
+        on_diagonal = ops.logical_and(on_diagonal, side[0] == other)
+    return ops.masked_fill(self, on_diagonal, fill_value)
