@@ -7,12 +7,6 @@ from mindspore import Tensor, ops
 from mindspore import dtype as mstype
 
 
-def tensor_unflatten(self, dim, sizes):
-    """torch.Tensor.unflatten: one axis split into several."""
-    dim = dim % self.ndim
-    return self.reshape(self.shape[:dim] + tuple(sizes) + self.shape[dim + 1 :])
-
-
 def tensor_unfold(self, dimension, size, step):
     """torch.Tensor.unfold: windows of one axis, which become a new last axis."""
     dimension = dimension % self.ndim
@@ -41,42 +35,6 @@ def tensor_min(self, dim=None, keepdim=False):
     return ops.min(self, dim, keepdim)
 
 
-def tensor_cumsum(self, dim):
-    """torch.Tensor.cumsum: integers and bool are summed as int64."""
-    if self.is_floating_point() or self.is_complex():
-        return self.cumsum(dim)
-    return self.astype(mstype.int64).cumsum(dim)
-
-
-def tensor_norm(self, p="fro", dim=None, keepdim=False, dtype=None):
-    """torch.Tensor.norm: the vector norm over all of the given axes."""
-    x = self if dtype is None else self.astype(dtype)
-    axes = tuple(range(x.ndim)) if dim is None else (dim,) if isinstance(dim, int) else tuple(dim)
-    if p == "fro" or p is None or p == 2:
-        return ops.norm(x, 2, axes[0], keepdim) if len(axes) == 1 else ops.norm(x, None, axes, keepdim)
-    if p == float("inf"):
-        return x.abs().amax(axes, keepdim)
-    if p == float("-inf"):
-        return x.abs().amin(axes, keepdim)
-    if p == 0:
-        return (x != 0).astype(x.dtype).sum(axes, keepdim)
-    if p == 1:
-        return x.abs().sum(axes, keepdim)
-    return x.abs().pow(p).sum(axes, keepdim).pow(1.0 / p)
-
-
-def tensor_var(self, dim=None, correction=1, keepdim=False):
-    """torch.Tensor.var: the squared deviation from the mean, divided by n - correction."""
-    axes = tuple(range(self.ndim)) if dim is None else (dim,) if isinstance(dim, int) else tuple(dim)
-    return self.var(axes, correction, keepdim)
-
-
-def tensor_std(self, dim=None, correction=1, keepdim=False):
-    """torch.Tensor.std: the root of the squared deviation from the mean, divided by n - correction."""
-    axes = tuple(range(self.ndim)) if dim is None else (dim,) if isinstance(dim, int) else tuple(dim)
-    return self.std(axes, correction, keepdim)
-
-
 def tensor_to(self, device=None, dtype=None, non_blocking=False, copy=False, memory_format=None):
     """torch.Tensor.to: another dtype, or that of another tensor; devices mean nothing here."""
     if isinstance(device, Tensor):
@@ -84,18 +42,6 @@ def tensor_to(self, device=None, dtype=None, non_blocking=False, copy=False, mem
     if dtype is not None:
         return self.astype(dtype)
     return self.astype(device) if isinstance(device, mstype.Type) else self
-
-
-def tensor_topk(self, k, dim=-1, largest=True, sorted=True):
-    """torch.Tensor.topk: the k largest or smallest values along an axis, and their int64 indices."""
-    values, indices = ops.topk(self, k, dim, largest, sorted)
-    return values, indices.astype(mstype.int64)
-
-
-def tensor_sort(self, dim=-1, descending=False):
-    """torch.Tensor.sort: sorted values along an axis, and their int64 indices."""
-    values, indices = ops.sort(self, dim, descending)
-    return values, indices.astype(mstype.int64)
 
 
 def tensor_repeat_interleave(self, repeats, dim=None):
