@@ -9,6 +9,7 @@ from pathlib import PurePosixPath
 
 from porter.diagnostics import Diagnostic, Location
 from porter.emit import EXTRAS, extras_text
+from porter.fuse import FusionPlan, plan_fusions
 from porter.imports import with_imports
 from porter.infer import Inference
 from porter.program import Module, Program, build_program
@@ -57,8 +58,9 @@ def convert_tree(
     diagnostics = [_unparsable(path, error) for path, error in failed.items()]
     files: dict[str, str] = {path: sources[path] for path in failed}
     packages: dict[str, list[Needs]] = {}
+    plan = plan_fusions(program, inference, target) if fuse else None
     for module in program.modules.values():
-        needs, text, found = _convert_module(program, module, inference, target)
+        needs, text, found = _convert_module(program, module, inference, target, plan)
         files[module.path] = text
         diagnostics += found
         packages.setdefault(extras_home(program, module), []).append(needs)
@@ -70,11 +72,15 @@ def convert_tree(
             files[name] = text
             extras.append(name)
     changed = frozenset(p for p, t in files.items() if sources.get(p) != t)
-    return PortedTree(files, tuple(sorted(diagnostics)), changed, tuple(extras))
+    fusions = plan.recorded() if plan is not None else ()
+    return PortedTree(files, tuple(sorted(diagnostics)), changed, tuple(extras), fusions)
 
 
-def _convert_module(program: Program, module: Module, inference: Inference, target: str) -> tuple[Needs, str, list[Diagnostic]]:
+def _convert_module(
+    program: Program, module: Module, inference: Inference, target: str, plan: FusionPlan | None
+) -> tuple[Needs, str, list[Diagnostic]]:
     rewriter = Rewriter(program, module, inference, target)
+    rewriter.fusions = plan
     try:
         edits = rewriter.run()
         text = rewriter.splice(0, len(module.data), edits)

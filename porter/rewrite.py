@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import libcst as cst
 
@@ -29,6 +29,9 @@ from porter.infer import Inference, span_of
 from porter.kinds import ANY, Kinds
 from porter.program import Function, Module, Program, absolute
 from porter.table import Alternative, Row, emitted_definitions
+
+if TYPE_CHECKING:
+    from porter.fuse import FusionPlan
 
 MODULE = "torch.nn.Module"
 RENAMED_METHODS = {"forward": "construct", "train": "set_train", "extra_repr": "extend_repr"}
@@ -60,6 +63,7 @@ class Rewriter:
         self.program = program
         self.module = module
         self.inference = inference
+        self.fusions: FusionPlan | None = None
         self.table = program.table
         self.target = target
         self.needs = Needs()
@@ -176,6 +180,9 @@ class Rewriter:
         return [edit for statement in body for edit in self.visit(statement)]
 
     def visit(self, node: ast.AST) -> list[Edit]:
+        fused = self.fusions.edits(self, node) if self.fusions is not None else None
+        if fused is not None:
+            return fused
         method = self._visitors.get(type(node))
         if method is None:
             kind = type(node)

@@ -1,0 +1,48 @@
+"""Breaks a call that has grown too long for its line."""
+
+from __future__ import annotations
+
+import io
+import tokenize
+
+LONGEST = 110
+
+
+def fitted(before: str, text: str, longest: int = LONGEST) -> str:
+    """`text`, a call that follows `before` on its line; where that is too long its arguments get lines of their own."""
+    if "\n" in text or len(before) + len(text) <= longest:
+        return text
+    parts = _arguments(text)
+    if parts is None:
+        return text
+    head, arguments = parts
+    indent = before[: len(before) - len(before.lstrip())]
+    inner = indent + "    "
+    line = ", ".join(arguments)
+    if len(inner) + len(line) <= longest:
+        return f"{head}(\n{inner}{line}\n{indent})"
+    return f"{head}(\n" + "".join(f"{inner}{a},\n" for a in arguments) + f"{indent})"
+
+
+def _arguments(text: str) -> tuple[str, list[str]] | None:
+    """The function and the arguments of a call on one line."""
+    level, start, head, found = 0, 0, "", []
+    for token in tokenize.generate_tokens(io.StringIO(text).readline):
+        if token.type != tokenize.OP:
+            continue
+        column = token.start[1]
+        if token.string in "([{":
+            level += 1
+            if level == 1 and token.string == "(" and not head:
+                head, start = text[:column], column + 1
+        elif token.string in ")]}":
+            level -= 1
+            if level == 0:
+                if column != len(text.rstrip()) - 1:
+                    return None
+                found.append(text[start:column].strip())
+                return head, [a for a in found if a]
+        elif token.string == "," and level == 1:
+            found.append(text[start:column].strip())
+            start = column + 1
+    return None
