@@ -228,8 +228,11 @@ def _appended(call: cst.Call, other: cst.Call) -> cst.Call:
         return call.with_changes(args=[*call.args, *other.args])
     between = call.args[0].comma if len(call.args) > 1 else cst.Comma(whitespace_after=cst.SimpleWhitespace(" "))
     own = [*call.args[:-1], call.args[-1].with_changes(comma=between)]
-    added = [*other.args[:-1], other.args[-1].with_changes(comma=call.args[-1].comma)]
-    return call.with_changes(args=own + added)
+    equal = cst.AssignEqual(cst.SimpleWhitespace(""), cst.SimpleWhitespace(""))
+    # the names are set anew when the call is written
+    named = [a if a.keyword or a.star else a.with_changes(keyword=cst.Name("_"), equal=equal) for a in other.args]
+    named[-1] = named[-1].with_changes(comma=call.args[-1].comma)
+    return call.with_changes(args=own + named)
 
 
 class _Qualify(ast.NodeTransformer):

@@ -7,21 +7,21 @@ import json
 import os
 
 from porter.expression import record_signatures
+from porter.fuse import load_fusions
 from porter.table import Table, load_table, mappings_directory
 
 
 def used_names(table: Table) -> list[str]:
-    """Every mindspore.* name, and every Tensor method, on a right side of the table."""
+    """Every mindspore.* name, and every Tensor method, on a right side of the table or of a fusion."""
     found: set[str] = set()
-    for row in table:
-        for alternative in row.alternatives:
-            for node in ast.walk(ast.parse(alternative.to, mode="eval")):
-                if isinstance(node, ast.Attribute):
-                    text = ast.unparse(node)
-                    if text.startswith("mindspore."):
-                        found.add(text)
-                    elif text.startswith("self.") and text.count(".") == 1:
-                        found.add("mindspore.Tensor." + text[5:])
+    for to in [*(a.to for row in table for a in row.alternatives), *(fusion.to for fusion in load_fusions())]:
+        for node in ast.walk(ast.parse(to, mode="eval")):
+            if isinstance(node, ast.Attribute):
+                text = ast.unparse(node)
+                if text.startswith("mindspore."):
+                    found.add(text)
+                elif text.startswith("self.") and text.count(".") == 1:
+                    found.add("mindspore.Tensor." + text[5:])
     return sorted(found)
 
 
