@@ -37,7 +37,11 @@ def layer(path: str, difference: float) -> LayerDifference:
 def parity(difference: float = 0.0) -> ModelParity:
     found = layer("output", difference).comparison
     assert found is not None
-    layers = (layer("stem", 0.0), LayerDifference("bn", "BatchNorm2d", None, "relu"), layer("layer1.0.conv1", difference))
+    layers = (
+        layer("stem", 0.0),
+        LayerDifference("bn", "BatchNorm2d", None, "relu"),
+        layer("layer1.0.conv1", difference),
+    )
     return ModelParity("PYNATIVE", (found,), layers, gradients=(found,), losses=(found,), trained=(found,))
 
 
@@ -105,7 +109,9 @@ def test_side_by_side_pairs_changed_lines_and_leaves_out_what_is_far() -> None:
     after = [*before[:20], "changed", *before[21:], "added"]
     lines = list(side_by_side("\n".join(before), "\n".join(after)))
     changed = [line for line in lines if line.kind == "change"]
-    assert [(c.left_number, c.left, c.right_number, c.right) for c in changed] == [(21, "line 20", 21, "changed")]
+    assert [(c.left_number, c.left, c.right_number, c.right) for c in changed] == [
+        (21, "line 20", 21, "changed")
+    ]
     assert [line.right for line in lines if line.kind == "right"] == ["added"]
     assert [line.left for line in lines if line.kind == "gap"] == ["17 unchanged lines", "13 unchanged lines"]
     assert len(lines) < 20
@@ -115,7 +121,9 @@ def test_unchanged_text_has_no_diff() -> None:
     assert not list(side_by_side("a\nb\n", "a\nb\n"))
 
 
-@pytest.mark.parametrize(("difference", "length"), [(0.0, 0), (1e-9, 0), (1.0, 100), (50.0, 100), (float("inf"), 100)])
+@pytest.mark.parametrize(
+    ("difference", "length"), [(0.0, 0), (1e-9, 0), (1.0, 100), (50.0, 100), (float("inf"), 100)]
+)
 def test_bar_ends(difference: float, length: int) -> None:
     assert bar_length(difference) == length
 
@@ -127,7 +135,7 @@ def test_bar_is_monotone() -> None:
 
 def test_write_report_shows_only_files_that_changed(tmp_path: Path) -> None:
     class Tree:
-        files = {"a.py": "import mindspore\n", "same.py": "x = 1\n", "ms_extras.py": "def f(): ...\n"}  # noqa: RUF012
+        files = {"a.py": "import mindspore\n", "same.py": "x = 1\n", "ms_extras.py": "def f(): ...\n"}
         diagnostics = (REFUSED,)
 
     path = tmp_path / "out" / "report.html"
@@ -149,7 +157,10 @@ def test_sarif() -> None:
     assert first == third
     assert first["ruleIndex"] == 0
     place = first["locations"][0]["physicalLocation"]
-    assert place == {"artifactLocation": {"uri": "unet/model.py"}, "region": {"startLine": 41, "startColumn": 20}}
+    assert place == {
+        "artifactLocation": {"uri": "unet/model.py"},
+        "region": {"startLine": 41, "startColumn": 20},
+    }
     assert "help: pad first" in first["message"]["text"]
     assert second["locations"][0]["physicalLocation"] == {"artifactLocation": {"uri": "a%20b.py"}}
 

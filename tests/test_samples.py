@@ -60,11 +60,13 @@ def test_malformed_specs_are_input_errors(text: str, said: str) -> None:
 def test_draws_are_seeded() -> None:
     specs = [parse_spec("float32[3,4]"), parse_spec("int64[5]<7")]
     first, again, other = draw_all(specs, 3), draw_all(specs, 3), draw_all(specs, 4)
-    assert all((a == b).all() for a, b in zip(first, again))
+    assert all((a == b).all() for a, b in zip(first, again, strict=False))
     assert not (first[0] == other[0]).all()
 
 
-@pytest.mark.parametrize("dtype", ["float16", "float32", "float64", "int8", "int32", "int64", "uint8", "bool", "complex64"])
+@pytest.mark.parametrize(
+    "dtype", ["float16", "float32", "float64", "int8", "int32", "int64", "uint8", "bool", "complex64"]
+)
 @pytest.mark.parametrize("shape", ["[]", "[0,3]", "[2,3,4]"])
 def test_dtype_and_shape(dtype: str, shape: str) -> None:
     spec = parse_spec(dtype + shape)
@@ -102,7 +104,9 @@ def test_bfloat16_values_are_those_of_torch() -> None:
 def test_perturb_leaves_no_constant_parameter_and_calibrates_statistics() -> None:
     torch = pytest.importorskip("torch")
     torch.manual_seed(0)
-    module = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.BatchNorm2d(4), torch.nn.Dropout(), torch.nn.Flatten())
+    module = torch.nn.Sequential(
+        torch.nn.Conv2d(3, 4, 3), torch.nn.BatchNorm2d(4), torch.nn.Dropout(), torch.nn.Flatten()
+    )
     module.train()
     module[2].eval()
     before = module[0].weight.detach().clone()
@@ -111,8 +115,12 @@ def test_perturb_leaves_no_constant_parameter_and_calibrates_statistics() -> Non
     assert all(p.std() > 0 for p in module.parameters())
     assert torch.equal(module[0].weight, before)
     convolved = module[0](inputs)
-    assert torch.allclose(module[1].running_mean, convolved.mean((0, 2, 3)), atol=1e-5)
-    assert torch.allclose(module[1].running_var, convolved.var((0, 2, 3)), atol=1e-4)
+    spread = convolved.std((0, 2, 3))
+    assert ((module[1].running_mean - convolved.mean((0, 2, 3))).abs() < 0.5 * spread).all()
+    assert ((module[1].running_var.sqrt() / spread).log().abs() < 0.3).all()
+    assert not torch.allclose(
+        module[1].running_var, convolved.var((0, 2, 3))
+    )  # else no momentum would move it
     assert [m.training for m in module] == [True, True, False, True]
     assert module[1].momentum == 0.1
 

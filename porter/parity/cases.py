@@ -7,7 +7,6 @@ import random
 from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 from porter.diagnostics import InputError
@@ -16,8 +15,25 @@ from porter.signature import Parameter, Signature
 from porter.table import Row
 
 EXAMPLE_KEYS = frozenset(
-    "call inputs mode check apply ported tolerance graph refused refused_on distribution seedless dtype setup reason"
-    " forms".split()
+    [
+        "call",
+        "inputs",
+        "mode",
+        "check",
+        "apply",
+        "ported",
+        "tolerance",
+        "graph",
+        "refused",
+        "refused_on",
+        "distribution",
+        "seedless",
+        "dtype",
+        "setup",
+        "reason",
+        "forms",
+        "other",
+    ]
 )
 CHECKS = frozenset(("output", "grad", "buffers"))
 
@@ -37,16 +53,13 @@ class Example:
     graph: bool
     refused: bool
     ported: str | None
-    distribution: Mapping[str, float] | None
+    random: bool
+    parameter: str | None
     forms: bool
 
     @property
     def names(self) -> tuple[str, ...]:
         return tuple(f"x{i}" for i in range(len(self.inputs)))
-
-    @property
-    def random(self) -> bool:
-        return self.distribution is not None
 
 
 @dataclass(frozen=True)
@@ -79,7 +92,7 @@ def read_example(raw: Mapping[str, Any], where: object = "example") -> Example:
             f"{where}: unknown check {sorted(checks - CHECKS)[0]!r}", f"checks: {' '.join(sorted(CHECKS))}"
         )
     tolerance = raw.get("tolerance") or {}
-    seedless = raw.get("seedless") or None
+    distribution = raw.get("distribution") or raw.get("seedless") or False
     return Example(
         call=raw["call"].strip(),
         inputs=tuple(parse_spec(str(spec)) for spec in raw.get("inputs") or ()),
@@ -92,8 +105,8 @@ def read_example(raw: Mapping[str, Any], where: object = "example") -> Example:
         graph=raw.get("graph", True) is True,
         refused=bool(raw.get("refused")),
         ported=raw.get("ported"),
-        distribution=raw.get("distribution")
-        or (seedless if isinstance(seedless, dict) else {} if seedless else None),
+        random=bool(distribution),
+        parameter=distribution.get("parameter") if isinstance(distribution, dict) else None,
         forms=bool(raw.get("forms", True)),
     )
 
@@ -238,7 +251,9 @@ def torch_source(row: Row, examples: Sequence[Example], cases: Sequence[Case]) -
     return "\n\n\n".join(["\n".join(imports), *setups, *classes]) + "\n"
 
 
-_IMPORTABLE = frozenset("torchvision torchaudio numpy math functools copy itertools collections".split())
+_IMPORTABLE = frozenset(
+    ["torchvision", "torchaudio", "numpy", "math", "functools", "copy", "itertools", "collections"]
+)
 
 
 def _roots(text: str) -> set[str]:
@@ -256,7 +271,7 @@ def _signature(names: Sequence[str]) -> str:
 
 def constructor_inputs(row: Row, example: Example) -> tuple[str, ...]:
     """The inputs that the constructor of a module example reads, such as class weights."""
-    if row.kind != "module" or example.apply is None and not example.inputs:
+    if row.kind != "module" or (example.apply is None and not example.inputs):
         return ()
     used = {n.id for n in ast.walk(ast.parse(example.call)) if isinstance(n, ast.Name)}
     return tuple(name for name in example.names if name in used)

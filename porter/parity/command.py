@@ -24,12 +24,18 @@ SLOWEST = 5
 
 @click.command()
 @click.argument("rows", nargs=-1, metavar="[ROW]...")
-@click.option("--fuzz", type=click.IntRange(min=0), default=0, metavar="N", help="Also run N random calls of each row.")
+@click.option(
+    "--fuzz", type=click.IntRange(min=0), default=0, metavar="N", help="Also run N random calls of each row."
+)
 @click.option("--jobs", type=click.IntRange(min=1), default=2, show_default=True, help="Worker processes.")
 @click.option("--mutants/--no-mutants", default=True, help="Mutate each proven row; every mutant must fail.")
-@click.option("--mappings", "tables", type=click.Path(path_type=Path), multiple=True, help="A table of your own.")
+@click.option(
+    "--mappings", "tables", type=click.Path(path_type=Path), multiple=True, help="A table of your own."
+)
 @click.option("--write", is_flag=True, help="Record the result in mappings/proofs.json.")
-@click.option("--output", type=click.Path(path_type=Path), default=None, help="Record it in this file instead.")
+@click.option(
+    "--output", type=click.Path(path_type=Path), default=None, help="Record it in this file instead."
+)
 @click.option("--date", default=None, metavar="YYYY-MM-DD", help="The date to record (today).")
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
 def prove(
@@ -70,7 +76,9 @@ def select(patterns: Sequence[str], known: Sequence[str]) -> list[str]:
         found = [key for key in known if fnmatchcase(key.partition("#")[0], pattern) or key == pattern]
         if not found:
             close = difflib.get_close_matches(pattern, known, 3)
-            raise InputError(f"no row is called {pattern}", f"close names: {', '.join(close)}" if close else "")
+            raise InputError(
+                f"no row is called {pattern}", f"close names: {', '.join(close)}" if close else ""
+            )
         chosen.update(dict.fromkeys(found))
     return list(chosen)
 
@@ -85,7 +93,13 @@ def _with_progress(results: Any, total: int) -> list[RowResult]:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
     console = Console(stderr=True)
-    columns = (TextColumn("proving"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("{task.description}"))
+    columns = (
+        TextColumn("proving"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("{task.description}"),
+    )
     found = []
     with Progress(*columns, console=console, transient=True, disable=not sys.stderr.isatty()) as progress:
         task = progress.add_task("", total=total)
@@ -138,19 +152,47 @@ def _as_json(results: Sequence[RowResult]) -> str:
 @click.command()
 @click.option("--torch", "torch_spec", required=True, metavar="MODULE:EXPR", help="The reference model.")
 @click.option("--cell", "cell_spec", required=True, metavar="MODULE:EXPR", help="The ported Cell.")
-@click.option("--input", "specs", multiple=True, required=True, metavar="SPEC", help="As float32[1,3,224,224].")
-@click.option("--torch-path", multiple=True, type=click.Path(exists=True, file_okay=False), help="Where MODULE lies.")
-@click.option("--cell-path", multiple=True, type=click.Path(exists=True, file_okay=False), help="Where MODULE lies.")
-@click.option("--weights", nargs=2, type=click.Path(exists=True, dir_okay=False), metavar="IN.pth OUT.ckpt", default=None)
+@click.option(
+    "--input", "specs", multiple=True, required=True, metavar="SPEC", help="As float32[1,3,224,224]."
+)
+@click.option(
+    "--torch-path", multiple=True, type=click.Path(exists=True, file_okay=False), help="Where MODULE lies."
+)
+@click.option(
+    "--cell-path", multiple=True, type=click.Path(exists=True, file_okay=False), help="Where MODULE lies."
+)
+@click.option(
+    "--weights",
+    nargs=2,
+    type=click.Path(exists=True, dir_okay=False),
+    metavar="IN.pth OUT.ckpt",
+    default=None,
+)
 @click.option("--grad", is_flag=True, help="Also compare gradients of every input and parameter.")
-@click.option("--train", "steps", type=click.IntRange(min=0), default=0, metavar="N", help="Also compare N training steps.")
+@click.option(
+    "--train",
+    "steps",
+    type=click.IntRange(min=0),
+    default=0,
+    metavar="N",
+    help="Also compare N training steps.",
+)
 @click.option("--optimizer", type=click.Choice(["sgd", "adam"]), default="sgd", show_default=True)
 @click.option("--lr", type=click.FloatRange(min=0, min_open=True), default=0.01, show_default=True)
-@click.option("--mode", type=click.Choice(["pynative", "graph", "both"]), default="pynative", show_default=True)
+@click.option(
+    "--mode", type=click.Choice(["pynative", "graph", "both"]), default="pynative", show_default=True
+)
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
-@click.option("--rtol", type=click.FloatRange(min=0), default=None, help="Largest difference of an output allowed (1e-4).")
+@click.option(
+    "--rtol",
+    type=click.FloatRange(min=0),
+    default=None,
+    help="Largest difference of an output allowed (1e-4).",
+)
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
-@click.option("--html", type=click.Path(dir_okay=False, path_type=Path), default=None, help="Write a report page.")
+@click.option(
+    "--html", type=click.Path(dir_okay=False, path_type=Path), default=None, help="Write a report page."
+)
 def parity(
     torch_spec: str,
     cell_spec: str,
@@ -184,7 +226,9 @@ def parity(
         Side(torch_spec, _absolute(torch_path), weights[0] if weights else None),
         Side(cell_spec, _absolute(cell_path), weights[1] if weights else None),
         specs,
-        plan=Plan(gradients=grad, steps=steps, optimizer="adam" if optimizer == "adam" else "sgd", learning_rate=lr),
+        plan=Plan(
+            gradients=grad, steps=steps, optimizer="adam" if optimizer == "adam" else "sgd", learning_rate=lr
+        ),
         modes={"pynative": ["PYNATIVE"], "graph": ["GRAPH"], "both": ["PYNATIVE", "GRAPH"]}[mode],  # type: ignore[arg-type]
         seed=seed,
         tolerances=Tolerances(output=rtol) if rtol is not None else None,

@@ -58,10 +58,8 @@ def type_name(value: Any) -> str:
 
 
 def _is_dtype(value: Any) -> bool:
-    return (
-        type(value).__name__ == "dtype"
-        or "mindspore" in type(value).__module__
-        and "typing" in type(value).__module__
+    return type(value).__name__ == "dtype" or (
+        "mindspore" in type(value).__module__ and "typing" in type(value).__module__
     )
 
 
@@ -76,8 +74,7 @@ def _torch_leaf(value: Any) -> Tensor:
     value = value.detach().cpu()
     if value.layout is not _strided():
         value = value.to_dense()
-    value = value.resolve_conj().resolve_neg()
-    return Tensor((value.float() if dtype == "bfloat16" else value).numpy().copy(), dtype)
+    return Tensor((value.float() if dtype == "bfloat16" else value).numpy(force=True).copy(), dtype)
 
 
 def _strided() -> Any:
@@ -102,7 +99,8 @@ def outputs(value: Any) -> dict[str, Tensor]:
 
 def weighting(shape: tuple[int, ...]) -> np.ndarray[Any, np.dtype[Any]]:
     """The fixed weights of outputs whose sum is differentiated: cos(0), cos(1), ..."""
-    return np.cos(np.arange(int(np.prod(shape, dtype=np.int64)))).reshape(shape)
+    weights: np.ndarray[Any, np.dtype[Any]] = np.cos(np.arange(int(np.prod(shape, dtype=np.int64))))
+    return weights.reshape(shape)
 
 
 def compare_named(

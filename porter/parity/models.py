@@ -174,12 +174,19 @@ def _compare_all(
     return tuple(compare_named(what, reference, ported, rtol=rtol, loose_dtype=True)) if ported else ()
 
 
-def _compare_losses(reference: Sequence[float], ported: Sequence[float], rtol: float) -> tuple[Comparison, ...]:
+def _compare_losses(
+    reference: Sequence[float], ported: Sequence[float], rtol: float
+) -> tuple[Comparison, ...]:
     import numpy as np
 
-    pairs = zip(reference, ported)
+    pairs = zip(reference, ported, strict=False)
     return tuple(
-        compare(Tensor(np.asarray(a), "float"), Tensor(np.asarray(b), "float"), name=f"loss of step {i}", rtol=rtol)
+        compare(
+            Tensor(np.asarray(a), "float"),
+            Tensor(np.asarray(b), "float"),
+            name=f"loss of step {i}",
+            rtol=rtol,
+        )
         for i, (a, b) in enumerate(pairs, start=1)
     )
 
@@ -212,7 +219,9 @@ def compare_layers(
             found.append(LayerDifference(path, call.kind, None, fused_with))
             continue
         other = fused or other
-        found.append(LayerDifference(path, call.kind, _compare_call(path, call, other, limits) if other else None))
+        found.append(
+            LayerDifference(path, call.kind, _compare_call(path, call, other, limits) if other else None)
+        )
     return tuple(found)
 
 
@@ -232,7 +241,7 @@ def _compare_call(path: str, reference: LayerCall, ported: LayerCall, limits: To
         return missing(path)
     compared = [
         compare(a, b, name=path, rtol=limits.of(limits.output, a, b), loose_dtype=True)
-        for a, b in zip(reference.tensors, ported.tensors)
+        for a, b in zip(reference.tensors, ported.tensors, strict=False)
     ]
     worst = first_failure(compared) or max(compared, key=lambda c: c.difference, default=None)
     return worst or missing(path)
@@ -269,7 +278,8 @@ def compare_models(
     if transfer:
         record_mindspore.put_weights(places, recorded.state)
     return tuple(
-        compare_recordings(recorded, record_mindspore.record(subject, plan, mode), mode, tolerances) for mode in modes
+        compare_recordings(recorded, record_mindspore.record(subject, plan, mode), mode, tolerances)
+        for mode in modes
     )
 
 

@@ -20,7 +20,7 @@ from mindspore import nn
 
 from porter.parity.cases import Example
 from porter.parity.compare import Tensor
-from porter.parity.leaves import Observation, flatten, leaf, outputs, weighting
+from porter.parity.leaves import Observation, leaf, outputs, weighting
 from porter.parity.naming import Place, Places, places_in
 from porter.parity.samples import Array, InputSpec
 from porter.table import Row, Table
@@ -102,7 +102,7 @@ def _places_by_row(cell: nn.Cell, row: Row, state: Mapping[str, Tensor]) -> dict
 # --- runs ----------------------------------------------------------------------------------------------------------
 
 
-class Weighed(nn.Cell):
+class Weighed(nn.Cell):  # type: ignore[misc]
     """The fixed weighting of a Cell's float outputs, summed, and the outputs themselves."""
 
     def __init__(
@@ -139,8 +139,14 @@ def observe(
     set_mode(mode)
     try:
         mindspore.set_seed(0)
-        given = {name: to_mindspore(a, s) for name, a, s in zip(example.names, arrays, example.inputs)}
+        given = {
+            name: to_mindspore(a, s)
+            for name, a, s in zip(example.names, arrays, example.inputs, strict=False)
+        }
         cell = build(*(given[name] for name in constructed))
+        if example.parameter:
+            place = places_in(cell, {f"m.{example.parameter}": None}, table)[f"m.{example.parameter}"]
+            return Observation({"": place.take(leaf(place.parameter))})
         places = place_weights(cell, row, table, state)
         cell.set_train(example.train)
         inputs = {name: tensor for name, tensor in given.items() if name not in constructed}
@@ -222,8 +228,10 @@ def differentiate(
     function = mindspore.value_and_grad(weighed, at or None, weights, has_aux=True)
     (_, value), gradients = function(*inputs.values())
     of_inputs, of_weights = _split(gradients, bool(at), bool(trained))
-    found = {names[i]: leaf(g) for i, g in zip(at, of_inputs)}
-    return value, found | {name: place.take(leaf(g)) for (name, place), g in zip(trained.items(), of_weights)}
+    found = {names[i]: leaf(g) for i, g in zip(at, of_inputs, strict=False)}
+    return value, found | {
+        name: place.take(leaf(g)) for (name, place), g in zip(trained.items(), of_weights, strict=False)
+    }
 
 
 def _split(gradients: Any, inputs: bool, weights: bool) -> tuple[Sequence[Any], Sequence[Any]]:

@@ -37,7 +37,9 @@ class Recorder:
 
     def _leave(self, path: str) -> Any:
         def hook(layer: nn.Cell, inputs: Any, output: Any) -> None:
-            self.calls.append(LayerCall(path, type(layer).__name__, float_leaves(output), fused_layers(layer)))
+            self.calls.append(
+                LayerCall(path, type(layer).__name__, float_leaves(output), fused_layers(layer))
+            )
 
         return hook
 

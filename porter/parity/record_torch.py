@@ -53,7 +53,9 @@ def float_leaves(value: Any) -> tuple[Tensor, ...]:
 
 
 def state_of(module: torch.nn.Module) -> dict[str, Tensor]:
-    return {name: leaf(value) for name, value in module.state_dict().items() if isinstance(value, torch.Tensor)}
+    return {
+        name: leaf(value) for name, value in module.state_dict().items() if isinstance(value, torch.Tensor)
+    }
 
 
 def record(

@@ -36,8 +36,10 @@ def observe(
 ) -> Reference:
     """Runs one example; whatever torch raises is passed on."""
     torch.manual_seed(0)
-    given = {name: to_torch(a, s) for name, a, s in zip(example.names, arrays, example.inputs)}
+    given = {name: to_torch(a, s) for name, a, s in zip(example.names, arrays, example.inputs, strict=False)}
     module = build(*(given[name] for name in constructed))
+    if example.parameter:
+        return Reference({}, Observation({"": leaf(module.get_parameter(f"m.{example.parameter}"))}))
     _make_telling(module)
     module.train(example.train)
     state = {
@@ -91,5 +93,5 @@ def differentiate(
     found = torch.autograd.grad(total, list(targets.values()), allow_unused=True)
     return {
         name: leaf(torch.zeros_like(target) if gradient is None else gradient)
-        for (name, target), gradient in zip(targets.items(), found)
+        for (name, target), gradient in zip(targets.items(), found, strict=False)
     }

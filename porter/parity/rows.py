@@ -13,7 +13,6 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 import numpy as np
 
@@ -23,15 +22,15 @@ from porter.parity import ported, reference
 from porter.parity.cases import (
     Case,
     Example,
+    canonical,
     cases_of,
     constructor_inputs,
-    canonical,
     ported_expression,
     read_example,
     signature_text,
     torch_source,
 )
-from porter.parity.compare import Comparison, Tensor, first_failure
+from porter.parity.compare import Comparison, Problem, Tensor, first_failure
 from porter.parity.leaves import Observation, compare_named
 from porter.parity.mutants import Mutant, mutants_of
 from porter.parity.proofs import Failure, Proof, RowResult, State
@@ -220,9 +219,9 @@ def _wrong_text(bench: Bench, case: Case, converted: Converted) -> Failure | Non
     if case.form or expected is None or not converted.text:
         return None
     found = ported_expression(converted.text, bench.row, case)
-    return (
-        None if found == expected else Failure(case.label, "text", f"ported as {found}, expected {expected}")
-    )
+    if found is not None and canonical(found) == canonical(expected):
+        return None
+    return Failure(case.label, "text", f"ported as {found}, expected {expected}")
 
 
 def _observe_and_compare(bench: Bench, case: Case, converted: Converted) -> Failure | None:
@@ -272,9 +271,9 @@ def _comparisons(
 ) -> Iterator[Comparison]:
     rtol, loose = example.rtol, example.loose_dtype
     compared = compare_named("output", expected.outputs, found.outputs, rtol=rtol, loose_dtype=loose)
-    if example.distribution is not None:
+    if example.random:
         yield from (c for c in compared if c.problem in ("shape", "dtype", "missing"))
-        yield from _distribution(example.distribution, found.outputs)
+        yield from _distribution(expected.outputs, found.outputs)
         return
     yield from compared
     extra = sorted(set(found.outputs) - set(expected.outputs))
@@ -283,9 +282,7 @@ def _comparisons(
             f"output {extra[0]}", "shape", float("inf"), 0, 0, ((), found.outputs[extra[0]].shape), ("", "")
         )
     if gradients:
-        yield from compare_named(
-            "gradient of", expected.gradients, found.gradients, rtol=_looser(rtol)
-        )
+        yield from compare_named("gradient of", expected.gradients, found.gradients, rtol=_looser(rtol))
     buffers = {name: tensor for name, tensor in expected.buffers.items() if not _dropped(row, name)}
     yield from compare_named("buffer", buffers, found.buffers, rtol=rtol)
 
@@ -298,31 +295,41 @@ def _dropped(row: Row, name: str) -> bool:
     return row.weights.get(name.removeprefix("m."), "") is None
 
 
-def _distribution(expected: Mapping[str, float], outputs: Mapping[str, Tensor]) -> Iterator[Comparison]:
-    """Mean, deviation and bounds of random outputs against what the row states, within five standard errors."""
-    arrays = [t.array.astype(np.float64).ravel() for t in outputs.values() if t.array.dtype.kind in "fiub"]
-    values = np.concatenate(arrays) if arrays else np.zeros(0)
-    if not values.size:
+def _distribution(expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> Iterator[Comparison]:
+    """Mean, deviation and share of zeros of random outputs on both sides, within five standard errors."""
+    reference, ported_values = _pooled(expected), _pooled(found)
+    if not reference.size or not ported_values.size:
         return
-    deviation = float(expected.get("std", values.std()))
-    error = DISTRIBUTION_SIGMAS * deviation / np.sqrt(values.size)
-    for name, measured, slack in (
-        ("mean", values.mean(), error),
-        ("std", values.std(), error),
-        ("min", values.min(), None),
-        ("max", values.max(), None),
-    ):
-        if name not in expected:
-            continue
-        wanted = float(expected[name])
+    for name, (wanted, error) in _statistics(reference, _draws(expected)).items():
+        measured, other_error = _statistics(ported_values, _draws(found))[name]
+        slack = DISTRIBUTION_SIGMAS * float(np.hypot(error, other_error)) + 1e-6 * max(1.0, abs(wanted))
         gap = abs(measured - wanted)
-        if slack is None:  # a bound: nothing may lie outside it
-            gap, slack = max(0.0, wanted - measured if name == "min" else measured - wanted), 1e-6
-        problem: Any = "" if gap <= slack else "values"
         shown = (f"{wanted:.4g}", f"{measured:.4g}")
+        problem: Problem = "" if gap <= slack else "values"
         yield Comparison(
             f"{name} of the output", problem, gap, slack, abs(wanted), ((), ()), ("", ""), (), shown
         )
+
+
+def _pooled(outputs: Mapping[str, Tensor]) -> Array:
+    arrays = [t.array.astype(np.float64).ravel() for t in outputs.values() if t.array.dtype.kind in "fiub"]
+    return np.concatenate(arrays) if arrays else np.zeros(0)
+
+
+def _draws(outputs: Mapping[str, Tensor]) -> int:
+    """How many independent draws there are at least: whole channels may be dropped together."""
+    return sum(int(np.prod(t.shape[:2])) for t in outputs.values() if t.array.dtype.kind in "fiub")
+
+
+def _statistics(values: Array, draws: int) -> dict[str, tuple[float, float]]:
+    """Each statistic with its standard error."""
+    mean, deviation, zeros = float(values.mean()), float(values.std()), float((values == 0).mean())
+    fourth = float(((values - mean) ** 4).mean()) / deviation**4 if deviation else 1.0
+    return {
+        "mean": (mean, deviation / draws**0.5),
+        "std": (deviation, deviation * (max(fourth - 1, 0.0) / (4 * draws)) ** 0.5),
+        "share of zeros": (zeros, (zeros * (1 - zeros) / draws) ** 0.5),
+    }
 
 
 # --- mutants -------------------------------------------------------------------------------------------------------
@@ -368,29 +375,35 @@ def _with_reproduction(bench: Bench, case: Case, converted: Converted, failure: 
     return failure if case.form else replace(failure, reproduction=reproduction(bench, case, converted))
 
 
-_SCRIPT = '''\
+_SCRIPT = """\
 # {signature}  ({location}), {label}
-import os
+import os, pathlib, sys, tempfile
 
 os.environ.setdefault("ONEDNN_MAX_CPU_ISA", "AVX2")
+import mindspore
+import torch
 from porter.parity.samples import draw_all, parse_spec
 
-arrays = draw_all([parse_spec(s) for s in {specs}], seed={seed})
+TORCH = {torch}
+PORTED = {ported}
+EXTRAS = {extras}
 
-TORCH = """
-{torch}
+folder = pathlib.Path(tempfile.mkdtemp())
+for name, text in (("reference_side", TORCH), ("ported_side", PORTED), ("ms_extras", EXTRAS)):
+    (folder / f"{{name}}.py").write_text(text)
+sys.path.insert(0, str(folder))
+import ported_side
+import reference_side
+
+arrays = draw_all([parse_spec(text) for text in {specs}], seed={seed})
+given, inputs = arrays[:{constructed}], arrays[{constructed}:]
+print(reference_side.{case}(*map(torch.from_numpy, given))(*map(torch.from_numpy, inputs)))
+print(ported_side.{case}(*map(mindspore.Tensor, given))(*map(mindspore.Tensor, inputs)))  # its own weights
 """
-PORTED = """
-{ported}
-"""
-EXTRAS = """
-{extras}
-"""
-'''
 
 
 def reproduction(bench: Bench, case: Case, converted: Converted) -> str:
-    """The source of both sides and the inputs of a case, as one script to start from."""
+    """A script that runs both sides of a case: their source, the inputs, and what they print."""
     example = bench.examples[case.example]
     return _SCRIPT.format(
         signature=signature_text(bench.row.torch),
@@ -398,7 +411,28 @@ def reproduction(bench: Bench, case: Case, converted: Converted) -> str:
         label=case.label,
         specs=[str(spec) for spec in example.inputs],
         seed=case.example + 1,
-        torch=torch_source(bench.row, bench.examples, [case]).strip(),
-        ported=converted.text.strip() or converted.error,
-        extras=converted.extras.strip(),
+        torch=_quoted(torch_source(bench.row, bench.examples, [case])),
+        ported=_quoted(_only_class(converted.text, case.name) or f"# {converted.error}"),
+        extras=_quoted(converted.extras),
+        constructed=len(constructor_inputs(bench.row, example)),
+        case=case.name,
     )
+
+
+def _quoted(text: str) -> str:
+    plain = "'''" not in text and "\\" not in text
+    return f"'''\\\n{text.strip()}\n'''" if plain and text.strip() else repr(text)
+
+
+def _only_class(text: str, name: str) -> str:
+    """A module's text without the classes of other cases."""
+    lines: list[str] = []
+    keep = True
+    for line in text.splitlines():
+        if line.startswith("class Example"):
+            keep = line.startswith(f"class {name}(")
+        elif line and not line.startswith((" ", ")")):
+            keep = True
+        if keep:
+            lines.append(line)
+    return "\n".join(lines)

@@ -22,6 +22,7 @@ INTEGERS = ("int8", "int16", "int32", "int64", "uint8")
 COMPLEX = ("complex64", "complex128")
 DTYPES = (*FLOATS, *INTEGERS, *COMPLEX, "bool")
 DEFAULT_HIGH = 10
+STATISTICS_NOISE = 0.1  # relative: one more batch must move them, whatever the momentum
 BATCH_NORM_FLOOR = 0.05  # of the mean variance: a channel of almost none would amplify rounding
 
 _SPEC = re.compile(r"(?P<dtype>[a-z]+\d*)\[(?P<shape>[^\]]*)\](?P<rest>.*)")
@@ -194,6 +195,19 @@ def perturb(module: torch.nn.Module, seed: int = 0, inputs: Sequence[torch.Tenso
     tracking = [m for m in norms if m.track_running_stats and m.running_mean is not None]
     if tracking and inputs is not None:
         _calibrate(module, tracking, inputs)
+        for norm in tracking:
+            _shift_statistics(norm, rng)
+
+
+def _shift_statistics(norm: Any, rng: np.random.RandomState) -> None:
+    """Moves calibrated statistics a little off those of the batch: a wrong momentum would not show otherwise."""
+    import torch
+
+    def noise() -> torch.Tensor:
+        return torch.from_numpy(np.asarray(rng.randn(*norm.running_var.shape))).to(norm.running_var.dtype)
+
+    norm.running_mean.add_(STATISTICS_NOISE * noise() * norm.running_var.sqrt())
+    norm.running_var.mul_(torch.exp(STATISTICS_NOISE * noise()))
 
 
 def _constant(parameter: torch.Tensor) -> bool:
@@ -218,7 +232,7 @@ def _calibrate(module: torch.nn.Module, norms: Sequence[Any], inputs: Sequence[t
         ):  # one value a channel has no variance to measure
             raise
     finally:
-        for norm, momentum in zip(norms, momenta):
+        for norm, momentum in zip(norms, momenta, strict=False):
             norm.momentum = momentum
             norm.running_mean.nan_to_num_(nan=0.0)
             norm.running_var.nan_to_num_(nan=1.0)

@@ -75,9 +75,13 @@ def run_child(request: Request) -> None:
     environment["PYTHONPATH"] = os.pathsep.join([root, *filter(None, [environment.get("PYTHONPATH")])])
     command = [sys.executable, "-m", "porter.parity.sides", str(path)]
     try:
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=TIMEOUT_SECONDS)
+        done = subprocess.run(
+            command, env=environment, capture_output=True, text=True, timeout=TIMEOUT_SECONDS
+        )
     except subprocess.TimeoutExpired:
-        raise InputError(f"{request.side.spec}: no result in {TIMEOUT_SECONDS:.0f} s", "try smaller inputs") from None
+        raise InputError(
+            f"{request.side.spec}: no result in {TIMEOUT_SECONDS:.0f} s", "try smaller inputs"
+        ) from None
     if done.returncode:
         raise InputError(*_child_error(request, done))
 
@@ -124,7 +128,7 @@ def main(path: str) -> int:
     )
     try:
         sys.path[:0] = request.side.paths
-        (_record_torch if request.which == "torch" else _record_mindspore)(request)
+        (record_torch_side if request.which == "torch" else record_mindspore_side)(request)
     except InputError as error:
         message, help = Exception.__str__(error), error.help
         print(_MARK + json.dumps([message, help]), file=sys.stderr)
@@ -150,7 +154,8 @@ def _user_code(request: Request, doing: str) -> Iterator[None]:
     except Exception as error:
         text = " ".join(str(error).split())[:300]
         raise InputError(
-            f"{request.side.spec}: {doing}: {type(error).__name__}: {text}", "check the expression and --input"
+            f"{request.side.spec}: {doing}: {type(error).__name__}: {text}",
+            "check the expression and --input",
         ) from error
 
 
@@ -160,17 +165,21 @@ def build(spec: str) -> Any:
 
     module_name, colon, expression = spec.partition(":")
     if not colon or not module_name or not expression:
-        raise InputError(f"{spec!r} is not MODULE:EXPR", "for example genet.model:resnet50() or net.py:Net(10)")
+        raise InputError(
+            f"{spec!r} is not MODULE:EXPR", "for example genet.model:resnet50() or net.py:Net(10)"
+        )
     try:
         module = import_module(module_name)
     except ImportError as error:
         raise InputError(
-            f"{spec}: {module_name} cannot be imported: {error}", "give its folder with --torch-path or --cell-path"
+            f"{spec}: {module_name} cannot be imported: {error}",
+            "give its folder with --torch-path or --cell-path",
         ) from error
     return eval(expression, vars(module))
 
 
-def _record_torch(request: Request) -> None:
+def record_torch_side(request: Request) -> None:
+    """Builds and observes the torch side of a request; its recording goes into the folder."""
     import torch
 
     from porter.parity.record_torch import record
@@ -198,7 +207,9 @@ def _load_torch(module: Any, path: str) -> None:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
-        raise InputError(f"{path}: no such file", "give the checkpoint that `porter weights` converted") from None
+        raise InputError(
+            f"{path}: no such file", "give the checkpoint that `porter weights` converted"
+        ) from None
     except Exception as error:
         raise InputError(f"{path}: cannot be read as torch weights: {str(error).splitlines()[0]}") from error
     for key in ("state_dict", "model", "model_state_dict"):
@@ -214,7 +225,8 @@ def _load_torch(module: Any, path: str) -> None:
         )
 
 
-def _record_mindspore(request: Request) -> None:
+def record_mindspore_side(request: Request) -> None:
+    """Builds and observes the ported side in each mode, after the torch side has been recorded."""
     os.environ.setdefault("ONEDNN_MAX_CPU_ISA", "AVX2")
     import mindspore
 

@@ -43,7 +43,7 @@ def train_torch(module: Any, batches: Sequence[Sequence[Array]], plan: Plan) -> 
         else:
             loss = ((output - target) ** 2).mean()
         optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         optimizer.step()
         losses.append(float(loss.detach()))
     return tuple(losses)
@@ -81,9 +81,8 @@ def train_mindspore(cell: Any, batches: Sequence[Sequence[Array]], plan: Plan) -
 
 
 def _first_float(value: Any, tensor: type) -> Any:
-    if isinstance(value, tensor):
-        return value
-    return next(item for _, item in flatten(value) if isinstance(item, tensor) and "float" in str(item.dtype).lower())
+    leaves = [item for _, item in flatten(value) if isinstance(item, tensor)]
+    return next(item for item in leaves if "float" in str(getattr(item, "dtype", "")).lower())
 
 
 def _output_shape(cell: Any, inputs: Sequence[Any]) -> tuple[int, ...]:

@@ -133,13 +133,14 @@ def installed_versions() -> dict[str, str]:
 
 def render(report: PortReport) -> str:
     """The page as text."""
-    return _template().render(
+    page: str = _template().render(
         report=report,
         codes=sorted(Counter(d.code for d in report.diagnostics).items()),
         bar=bar,
         shown=shown,
         groups=groups,
     )
+    return page
 
 
 @lru_cache(maxsize=1)

@@ -33,7 +33,9 @@ def sarif(diagnostics: Sequence[Diagnostic]) -> dict[str, Any]:
         "version": "2.1.0",
         "runs": [
             {
-                "tool": {"driver": {"name": "porter", "version": __version__, "rules": [_rule(c) for c in codes]}},
+                "tool": {
+                    "driver": {"name": "porter", "version": __version__, "rules": [_rule(c) for c in codes]}
+                },
                 "columnKind": "unicodeCodePoints",
                 "results": [_result(d, codes.index(d.code)) for d in diagnostics],
             }
