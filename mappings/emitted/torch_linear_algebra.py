@@ -1,0 +1,72 @@
+"""Products and factorisations of torch.* and torch.linalg that MindSpore lacks or has with other conventions."""
+
+import mindspore
+from mappings.emitted.torch_reduction import norm
+from mindspore import ops
+
+
+def cross(input, other, dim=None):
+    """torch.cross: along the first axis of length 3 where no axis is given."""
+    if input.shape != other.shape:
+        product = input * other
+        input, other = ops.broadcast_to(input, product.shape), ops.broadcast_to(other, product.shape)
+    axis = [i for i, size in enumerate(input.shape) if size == 3][0] if dim is None else dim
+    a, b = ops.unbind(input, axis), ops.unbind(other, axis)
+    return ops.stack([a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]], axis)
+
+
+def vander(x, N=None, increasing=False):
+    """torch.vander."""
+    count = x.shape[-1] if N is None else N
+    columns = [ops.pow(x, power) for power in range(count)]
+    return ops.stack(columns if increasing else columns[::-1], axis=-1)
+
+
+def channel_shuffle(input, groups):
+    """torch.channel_shuffle."""
+    batch, channels = input.shape[:2]
+    split = input.reshape((batch, groups, channels // groups) + input.shape[2:])
+    return ops.swapaxes(split, 1, 2).reshape(input.shape)
+
+
+def chain_matmul(*matrices):
+    """torch.chain_matmul."""
+    matrices = matrices[0] if len(matrices) == 1 else matrices
+    result = matrices[0]
+    for matrix in matrices[1:]:
+        result = ops.matmul(result, matrix)
+    return result
+
+
+def matrix_power(input, n):
+    """torch.matrix_power, negative powers through the inverse."""
+    base = ops.inverse(input) if n < 0 else input
+    if n == 0:
+        return ops.broadcast_to(ops.eye(input.shape[-1], dtype=input.dtype), input.shape)
+    result = base
+    for _ in range(abs(n) - 1):
+        result = ops.matmul(result, base)
+    return result
+
+
+def svd(input, some=True, compute_uv=True):
+    """torch.svd: U, S, V with input = U diag(S) V^T."""
+    s, u, v = ops.svd(input, not some)
+    return (u, s, v) if compute_uv else (ops.zeros_like(u), s, ops.zeros_like(v))
+
+
+def triangular_solve(b, A, upper=True, transpose=False, unitriangular=False):
+    """torch.triangular_solve, by the inverse of the triangle."""
+    triangle = ops.triu(A) if upper else ops.tril(A)
+    if unitriangular:
+        one = ops.eye(A.shape[-1], dtype=A.dtype)
+        triangle = triangle * (1 - one) + one
+    inverse = ops.inverse(triangle)
+    return ops.matmul(ops.swapaxes(inverse, -1, -2) if transpose else inverse, b), A
+
+
+def cosine_similarity(x1, x2, dim=1, eps=1e-8):
+    """torch.cosine_similarity: each length is at least eps."""
+    first = ops.clamp(norm(x1, 2, dim, True), min=eps)
+    second = ops.clamp(norm(x2, 2, dim, True), min=eps)
+    return ops.sum(x1 / first * (x2 / second), dim)
