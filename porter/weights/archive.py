@@ -16,6 +16,7 @@ CENTRAL = b"PK\x01\x02"
 LOCAL = b"PK\x03\x04"
 LONGEST_COMMENT = 65535
 LARGEST_DIRECTORY = 1 << 30
+LOCAL_FIELDS = struct.Struct("<H16xHH")
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,7 @@ class Archive:
         self.file = file
         count, size, self.directory = self._end()
         self.members = self._members(count, size)
+        self.spans: dict[str, Span] = {}
         self._check_overlap()
 
     def _end(self) -> tuple[int, int, int]:
@@ -140,6 +142,8 @@ class Archive:
 
     def span(self, name: str) -> Span:
         """Where the bytes of a member are; InputError when it is missing or its header disagrees."""
+        if name in self.spans:
+            return self.spans[name]
         member = self.members.get(name)
         if member is None:
             raise damaged(self.file.path, f"the member {name} is missing")
@@ -148,18 +152,16 @@ class Archive:
                 f"{self.file.path}: the member {name} is compressed, which torch.save never does",
                 "load it and save it again with torch.save",
             )
-        header = self.file.read(member.header, 30)
-        if header[:4] != LOCAL:
-            raise damaged(self.file.path, f"the header of {name} is not there")
-        method, name_length, extra_length = struct.unpack("<H", header[8:10]) + struct.unpack(
-            "<HH", header[26:30]
-        )
+        raw = name.encode()
+        header = self.file.read(member.header, 30 + len(raw))
+        method, name_length, extra_length = LOCAL_FIELDS.unpack_from(header, 8)
         offset = member.header + 30 + name_length + extra_length
-        if method != 0 or offset + member.length > self.directory:
+        if header[:4] != LOCAL or method != 0 or offset + member.length > self.directory:
             raise damaged(self.file.path, f"the header of {name} does not fit the file")
-        if self.file.read(member.header + 30, name_length) != member.name.encode():
+        if name_length != len(raw) or header[30:] != raw:
             raise damaged(self.file.path, f"the header of {name} has another name")
-        return Span(self.file, offset, member.length)
+        span = self.spans[name] = Span(self.file, offset, member.length)
+        return span
 
     def read(self, name: str, limit: int) -> bytes:
         """The whole of a small member, its CRC checked."""

@@ -56,16 +56,16 @@ class _Reader:
         return part
 
     def varint(self, at: int, end: int) -> tuple[int, int]:
+        start = at - self.base
+        if 0 <= start < len(self.window) and at < end and self.window[start] < 0x80:
+            return self.window[start], at + 1
         value = shift = 0
-        while at < end:
-            byte = self.bytes(at, 1)[0]
+        for byte in self.bytes(at, min(10, end - at)):
             at += 1
             value |= (byte & 0x7F) << shift
             if byte < 0x80:
                 return value, at
             shift += 7
-            if shift > 63:
-                break
         raise self.damaged(at)
 
     def fields(self, at: int, end: int) -> Iterator[tuple[int, int, int, int]]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from porter.diagnostics import InputError
 
-CHUNK = 1 << 22
+CHUNK = 1 << 20
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,6 @@ import difflib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from typing import Any
 
 from porter.diagnostics import Diagnostic, Location
 from porter.weights.entries import DTYPES, Entry
@@ -162,18 +161,20 @@ def same_values(a: Entry, b: Entry) -> bool:
 def equal_chunks(a: Entry, b: Entry, tell: Callable[[int], None] = lambda _: None) -> bool:
     """Compares values piece by piece, whatever the size of the pieces."""
     left, right = a.chunks(), b.chunks()
-    x: Any = memoryview(b"")
-    y: Any = memoryview(b"")
+    x = y = b""
     while True:
-        x = x or memoryview(next(left, b""))
-        y = y or memoryview(next(right, b""))
+        x = x or next(left, b"")
+        y = y or next(right, b"")
         if not x or not y:
             return not x and not y
         length = min(len(x), len(y))
-        if bytes(x[:length]) != bytes(y[:length]):
+        if len(x) == len(y):
+            same, x, y = x == y, b"", b""
+        else:
+            same, x, y = x[:length] == y[:length], x[length:], y[length:]
+        if not same:
             return False
         tell(length)
-        x, y = x[length:], y[length:]
 
 
 def constant(slot: Slot) -> Entry:
