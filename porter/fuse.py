@@ -11,9 +11,8 @@ from typing import Any
 
 import libcst as cst
 
-from porter import kinds as K
 from porter.diagnostics import Diagnostic, InputError, Location
-from porter.expression import NotInline, Site, Written, inline
+from porter.expression import NotInline, Site, Written, inline, mindspore_signatures
 from porter.guards import UNKNOWN, Argument, choose_alternative, evaluate_node, truth
 from porter.infer import Inference
 from porter.kinds import ANY, Kinds
@@ -22,8 +21,17 @@ from porter.program import Module, Program
 from porter.rewrite import Edit, Rewriter, _read_after
 from porter.table import Alternative, Row, mappings_directory
 
-KEYS = frozenset("fusion match where mindspore weights differs cite".split())
-CONDITIONAL = (ast.IfExp, ast.BoolOp, ast.Lambda, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp, ast.Compare)
+KEYS = frozenset({"fusion", "match", "where", "mindspore", "weights", "differs", "cite"})
+CONDITIONAL = (
+    ast.IfExp,
+    ast.BoolOp,
+    ast.Lambda,
+    ast.ListComp,
+    ast.SetComp,
+    ast.DictComp,
+    ast.GeneratorExp,
+    ast.Compare,
+)
 STRUCTURE = frozenset({"children", "named_children", "_modules", "__dict__", "get_submodule"})
 SEQUENTIAL = "torch.nn.Sequential"
 
@@ -52,7 +60,11 @@ class Fusion:
 
     def place(self, role: str) -> str | None:
         """Where the layer's parameters are inside the fused one."""
-        found = {now.rpartition(".")[0] for name, now in self.weights.items() if now and name.startswith(f"{role}.")}
+        found = {
+            now.rpartition(".")[0]
+            for name, now in self.weights.items()
+            if now and name.startswith(f"{role}.")
+        }
         return found.pop() if len(found) == 1 else None
 
 
@@ -73,15 +85,24 @@ def read_fusions(path: Path) -> list[Fusion]:
 
     shown = f"mappings/fusion/{path.name}"
     text = path.read_text("utf-8")
-    node = yaml.compose(text, Loader=_strict_loader())
+    node: Any = yaml.compose(text, Loader=_strict_loader())
     found = []
-    for item, raw in zip(node.value, yaml.load(text, Loader=_strict_loader())):
+    for item, raw in zip(node.value, yaml.load(text, Loader=_strict_loader()), strict=True):
         place = Location(shown, item.start_mark.line + 1, 1)
         problem = _broken_law(raw)
         if problem:
-            raise InputError(str(Diagnostic(place, "MSP010", problem, f"keys are: {', '.join(sorted(KEYS))}")))
+            raise InputError(
+                str(Diagnostic(place, "MSP010", problem, f"keys are: {', '.join(sorted(KEYS))}"))
+            )
         found.append(
-            Fusion(raw["fusion"], place, raw["match"], tuple(raw.get("where", ())), raw["mindspore"], raw.get("weights") or {})
+            Fusion(
+                raw["fusion"],
+                place,
+                raw["match"],
+                tuple(raw.get("where", ())),
+                raw["mindspore"],
+                raw.get("weights") or {},
+            )
         )
     return found
 
@@ -97,9 +118,15 @@ def _broken_law(raw: Any) -> str:
             tree = ast.parse(text, mode="eval")
         except SyntaxError as error:
             return f"{text!r} does not parse ({error.msg})"
-        roles = {n.value.id for n in ast.walk(tree) if isinstance(n, ast.Attribute) and isinstance(n.value, ast.Name)}
+        roles = {
+            n.value.id
+            for n in ast.walk(tree)
+            if isinstance(n, ast.Attribute) and isinstance(n.value, ast.Name)
+        }
         if roles - set(raw["match"]) - {"mindspore"}:
-            return f"{text!r} reads {sorted(roles - set(raw['match']) - {'mindspore'})[0]!r}, which is no role"
+            return (
+                f"{text!r} reads {sorted(roles - set(raw['match']) - {'mindspore'})[0]!r}, which is no role"
+            )
     return ""
 
 
@@ -170,7 +197,7 @@ def _comments(between: bytes, indent: bytes) -> str:
 def fused_text(rewriter: Rewriter, group: Group) -> str | None:
     """The call that replaces a group, or None where a layer of it has no plain form of its own here."""
     fusion = group.fusion
-    first, *others = fusion.roles
+    first = fusion.roles[0]
     arguments: dict[str, Argument] = {}
     written: dict[str, tuple[Written, ...]] = {}
     base: tuple[Row, Alternative] | None = None
@@ -184,7 +211,9 @@ def fused_text(rewriter: Rewriter, group: Group) -> str | None:
         prefix = "" if role == first else f"{role}__"
         shift = len(call.args) if call is not None else 0
         arguments |= {prefix + name: argument for name, argument in bound.items()}
-        written |= {prefix + n: tuple(replace(w, index=w.index + shift) for w in ws) for n, ws in marks.items()}
+        written |= {
+            prefix + n: tuple(replace(w, index=w.index + shift) for w in ws) for n, ws in marks.items()
+        }
         parsed = _parsed(rewriter, node)
         if parsed is None:
             return None
@@ -192,7 +221,7 @@ def fused_text(rewriter: Rewriter, group: Group) -> str | None:
         base = base or (row, alternative)
     if base is None or not all(_holds(_qualified(c, first), arguments) for c in fusion.where):
         return None
-    to = _completed(fusion, base[1], first)
+    to = _completed(fusion, base[1], arguments)
     try:
         return inline(Site(base[0], arguments, written, None, call, rewriter.spell), replace(base[1], to=to))
     except (NotInline, cst.ParserSyntaxError):
@@ -226,11 +255,15 @@ def _appended(call: cst.Call, other: cst.Call) -> cst.Call:
     """A call with the arguments of another behind its own; what stood behind its last argument stays last."""
     if not call.args or not other.args:
         return call.with_changes(args=[*call.args, *other.args])
-    between = call.args[0].comma if len(call.args) > 1 else cst.Comma(whitespace_after=cst.SimpleWhitespace(" "))
+    between = (
+        call.args[0].comma if len(call.args) > 1 else cst.Comma(whitespace_after=cst.SimpleWhitespace(" "))
+    )
     own = [*call.args[:-1], call.args[-1].with_changes(comma=between)]
     equal = cst.AssignEqual(cst.SimpleWhitespace(""), cst.SimpleWhitespace(""))
     # the names are set anew when the call is written
-    named = [a if a.keyword or a.star else a.with_changes(keyword=cst.Name("_"), equal=equal) for a in other.args]
+    named = [
+        a if a.keyword or a.star else a.with_changes(keyword=cst.Name("_"), equal=equal) for a in other.args
+    ]
     named[-1] = named[-1].with_changes(comma=call.args[-1].comma)
     return call.with_changes(args=own + named)
 
@@ -243,7 +276,9 @@ class _Qualify(ast.NodeTransformer):
 
     def visit_Attribute(self, node: ast.Attribute) -> ast.AST:
         if isinstance(node.value, ast.Name) and node.value.id != "mindspore":
-            return ast.Name(node.attr if node.value.id == self.first else f"{node.value.id}__{node.attr}", ast.Load())
+            return ast.Name(
+                node.attr if node.value.id == self.first else f"{node.value.id}__{node.attr}", ast.Load()
+            )
         return node
 
 
@@ -253,14 +288,23 @@ def _qualified(text: str, first: str) -> ast.expr:
     return ast.fix_missing_locations(tree)
 
 
-def _completed(fusion: Fusion, alternative: Alternative, first: str) -> str:
-    """The right side of the row with the first layer's own arguments in place of `...`."""
-    tree = _qualified(fusion.to, first)
+def _completed(fusion: Fusion, alternative: Alternative, arguments: Mapping[str, Argument]) -> str:
+    """The right side of the row with the first layer's own arguments in place of `...`, defaults left out."""
+    tree = _qualified(fusion.to, fusion.roles[0])
     own = ast.parse(alternative.to, mode="eval").body
     assert isinstance(tree, ast.Call) and isinstance(own, ast.Call)
-    tree.args = [a for a in tree.args if not (isinstance(a, ast.Constant) and a.value is Ellipsis)]
-    tree.args = [*own.args, *tree.args]
-    tree.keywords = [*own.keywords, *tree.keywords]
+    signature = mindspore_signatures().get(ast.unparse(tree.func))
+    added = []
+    for keyword in tree.keywords:
+        value = evaluate_node(keyword.value, arguments)
+        known = signature.by_name.get(keyword.arg or "") if signature is not None else None
+        if known is None or value is UNKNOWN or repr(value) != known.default:
+            added.append(keyword)
+    tree.args = [
+        *own.args,
+        *(a for a in tree.args if not (isinstance(a, ast.Constant) and a.value is Ellipsis)),
+    ]
+    tree.keywords = [*own.keywords, *added]
     return ast.unparse(tree)
 
 
@@ -276,7 +320,9 @@ def _holds(condition: ast.expr, arguments: Mapping[str, Argument]) -> bool:
     if isinstance(condition, ast.Compare) and isinstance(condition.ops[0], ast.Eq):
         sides = [arguments.get(ast.unparse(side)) for side in (condition.left, condition.comparators[0])]
         left, right = (s.node if s is not None else None for s in sides)
-        return left is not None and right is not None and _is_still(left) and ast.dump(left) == ast.dump(right)
+        return (
+            left is not None and right is not None and _is_still(left) and ast.dump(left) == ast.dump(right)
+        )
     return False
 
 
@@ -305,6 +351,7 @@ class Uses:
         self.inference = inference
         self.attributes: dict[str, list[Use]] = {}
         self.parts: set[str] = set()
+        self.parents_named: set[str] = set()
         self.substrings: set[str] = set()
         self.dynamic: list[Kinds] = []
         self.hooked = False
@@ -324,24 +371,35 @@ class Uses:
                 self.dynamic.append(receiver)
             self.hooked = self.hooked or (_is_hook(node.attr) and self._may_be_layer(receiver))
         elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-            self._note_text(node)
+            self._note_text(module, node)
         elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.args:
-            by_name = node.func.id in ("getattr", "setattr", "delattr") and not isinstance(node.args[1], ast.Constant)
+            by_name = node.func.id in ("getattr", "setattr", "delattr") and not isinstance(
+                node.args[1], ast.Constant
+            )
             if by_name or node.func.id == "vars":
                 self.dynamic.append(self.inference.kinds_of(node.args[0]))
 
-    def _note_text(self, node: ast.Constant) -> None:
+    def _note_text(self, module: Module, node: ast.Constant) -> None:
         assert isinstance(node.value, str)
         parent = self.parents.get(id(node))
-        if isinstance(parent, ast.Expr) or " " in node.value:
+        if isinstance(parent, ast.Expr) or " " in node.value or self._is_torch_argument(module, parent):
             return
         self.parts |= set(node.value.split("."))
+        self.parents_named |= set(node.value.split(".")[:-1])
         if isinstance(parent, ast.Compare) and isinstance(parent.ops[0], ast.In | ast.NotIn):
             self.substrings.add(node.value)
 
+    def _is_torch_argument(self, module: Module, parent: ast.AST | None) -> bool:
+        """A string such as nonlinearity="relu" names no attribute."""
+        call = self.parents.get(id(parent)) if isinstance(parent, ast.keyword) else parent
+        name = self.program.dotted(module, call.func) if isinstance(call, ast.Call) else None
+        return name is not None and self.program.is_torch(name)
+
     def _may_be_layer(self, receiver: Kinds) -> bool:
         matched = {name for fusion in load_fusions() for name in fusion.match.values()} | {"torch.nn.Module"}
-        return any(k.name == "any" or (k.name == "object" and k.of in matched) for k in receiver) or not receiver
+        return (
+            any(k.name == "any" or (k.name == "object" and k.of in matched) for k in receiver) or not receiver
+        )
 
     def may_be(self, owner: str, receiver: Kinds) -> bool:
         """Whether a receiver may be an instance of a class or of one related to it."""
@@ -351,7 +409,10 @@ class Uses:
         for kind in receiver:
             if kind.name in ("any", "super"):
                 return True
-            if kind.name == "object" and (kind.of in family or (kind.of in self.program.classes and owner in self.program.ancestry(kind.of))):
+            if kind.name == "object" and (
+                kind.of in family
+                or (kind.of in self.program.classes and owner in self.program.ancestry(kind.of))
+            ):
                 return True
         return False
 
@@ -440,7 +501,9 @@ class _Search:
     def _spare(self) -> Rewriter:
         spare: Rewriter | None = getattr(self, "_rewriter_kept", None)
         if spare is None:
-            spare = self._rewriter_kept = Rewriter(self.uses.program, self.module, self.uses.inference, self.target)
+            spare = self._rewriter_kept = Rewriter(
+                self.uses.program, self.module, self.uses.inference, self.target
+            )
         return spare
 
     def above(self, node: ast.AST) -> Iterator[ast.AST]:
@@ -489,7 +552,9 @@ class _Sequentials(_Search):
             count = len(fusion.match)
             if tuple(names[:count]) != tuple(fusion.match.values()):
                 continue
-            calls = {role: a for role, a in zip(fusion.roles, arguments) if isinstance(a, ast.Call)}
+            calls = {
+                role: a for role, a in zip(fusion.roles, arguments, strict=False) if isinstance(a, ast.Call)
+            }
             group = Group(fusion, calls, arguments[count - 1])
             if self.can_be_written(group):
                 return group
@@ -498,9 +563,12 @@ class _Sequentials(_Search):
     def _picked_from(self, call: ast.Call) -> bool:
         """Whether the program may reach a member by its number, which fusion would shift."""
         names = self._bound_names(call)
+        if names & self.uses.parents_named:
+            return True
         return any(
-            _is_sequence_of_layers(kinds) or (bool(kinds & ANY or not kinds) and name in names) for kinds, name in self._pickers
-        ) or any(self.uses.is_named(f"{n}.{i}") for n in names for i in range(len(call.args)))
+            _is_sequence_of_layers(kinds) or (bool(kinds & ANY or not kinds) and name in names)
+            for kinds, name in self._pickers
+        )
 
     @property
     def _pickers(self) -> list[tuple[Kinds, str]]:
@@ -553,9 +621,15 @@ def _picked(node: ast.AST) -> list[ast.expr]:
         return [node.iter]
     if isinstance(node, ast.Starred) and isinstance(node.ctx, ast.Load):
         return [node.value]
-    if isinstance(node, ast.Attribute) and (node.attr in STRUCTURE or node.attr in ("append", "insert", "extend", "pop", "add_module")):
+    if isinstance(node, ast.Attribute) and (
+        node.attr in STRUCTURE or node.attr in ("append", "insert", "extend", "pop", "add_module")
+    ):
         return [node.value]
-    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ("len", "list", "enumerate", "reversed", "zip", "iter", "tuple"):
+    if (
+        isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Name)
+        and node.func.id in ("len", "list", "enumerate", "reversed", "zip", "iter", "tuple")
+    ):
         return list(node.args)
     return []
 
@@ -564,7 +638,9 @@ def _is_sequence_of_layers(kinds: Kinds) -> bool:
     """Whether a value may be an nn.Sequential that holds a layer some fusion starts with."""
     firsts = {fusion.match[fusion.roles[0]] for fusion in load_fusions()}
     return any(
-        k.name == "object" and k.of == SEQUENTIAL and (not k.items or any(i.of in firsts or i.name == "any" for i in k.items[0]))
+        k.name == "object"
+        and k.of == SEQUENTIAL
+        and (not k.items or any(i.of in firsts or i.name == "any" for i in k.items[0]))
         for k in kinds
     )
 
@@ -596,14 +672,24 @@ class _Attributes(_Search):
     def _attributes(self) -> Iterator[Attribute]:
         init = self.methods.get("__init__")
         for node in ast.walk(init.node) if init is not None else ():
-            if not isinstance(node, ast.Assign) or len(node.targets) != 1 or not isinstance(node.value, ast.Call):
+            if (
+                not isinstance(node, ast.Assign)
+                or len(node.targets) != 1
+                or not isinstance(node.value, ast.Call)
+            ):
                 continue
             target, name = node.targets[0], self.torch_name(node.value)
             if name is None or not isinstance(target, ast.Attribute) or not self._is_self(target.value):
                 continue
-            stored = [u for u in self.uses.of(self.owner, target.attr) if not isinstance(u.node.ctx, ast.Load)]
+            stored = [
+                u for u in self.uses.of(self.owner, target.attr) if not isinstance(u.node.ctx, ast.Load)
+            ]
             looped = any(isinstance(n, ast.For | ast.While) for n in self.above(node))
-            if len(stored) == 1 and not looped and not isinstance(self.parents.get(id(target)), ast.AugAssign):
+            if (
+                len(stored) == 1
+                and not looped
+                and not isinstance(self.parents.get(id(target)), ast.AugAssign)
+            ):
                 yield Attribute(target.attr, name, node, node.value)
 
     def _is_self(self, node: ast.expr) -> bool:
@@ -633,7 +719,12 @@ class _Attributes(_Search):
     def _application(self, node: ast.expr) -> ast.Call | None:
         """The call of one argument that a node is the function of."""
         parent = self.parents.get(id(node))
-        if not isinstance(parent, ast.Call) or parent.func is not node or parent.keywords or len(parent.args) != 1:
+        if (
+            not isinstance(parent, ast.Call)
+            or parent.func is not node
+            or parent.keywords
+            or len(parent.args) != 1
+        ):
             return None
         return None if isinstance(parent.args[0], ast.Starred) else parent
 
@@ -650,7 +741,11 @@ class _Attributes(_Search):
         parent = self.parents.get(id(step.call))
         if isinstance(parent, ast.Call) and parent.args == [step.call] and not parent.keywords:
             return parent
-        if not isinstance(parent, ast.Assign) or len(parent.targets) != 1 or not isinstance(parent.targets[0], ast.Name):
+        if (
+            not isinstance(parent, ast.Assign)
+            or len(parent.targets) != 1
+            or not isinstance(parent.targets[0], ast.Name)
+        ):
             return None
         block = self.block(parent)
         after = block[block.index(parent) + 1 :]
@@ -660,7 +755,11 @@ class _Attributes(_Search):
         """The call in the statement right behind that is the only reader of a name."""
         if not isinstance(statement, ast.Assign | ast.Return | ast.Expr):
             return None
-        loads = [n for n in ast.walk(statement) if isinstance(n, ast.Name) and n.id == name and isinstance(n.ctx, ast.Load)]
+        loads = [
+            n
+            for n in ast.walk(statement)
+            if isinstance(n, ast.Name) and n.id == name and isinstance(n.ctx, ast.Load)
+        ]
         call = self.parents.get(id(loads[0])) if len(loads) == 1 else None
         if not isinstance(call, ast.Call) or call.args != loads or call.keywords:
             return None
@@ -669,15 +768,25 @@ class _Attributes(_Search):
                 break
             if isinstance(node, CONDITIONAL):
                 return None
-        rebound = isinstance(statement, ast.Assign) and len(statement.targets) == 1 and ast.unparse(statement.targets[0]) == name
-        function = next(n for n in self.above(before) if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef))
-        if any(isinstance(n, ast.Try | ast.Global | ast.Nonlocal) for n in ast.walk(function)) or self._in_closure(function, name):
+        rebound = (
+            isinstance(statement, ast.Assign)
+            and len(statement.targets) == 1
+            and ast.unparse(statement.targets[0]) == name
+        )
+        function = next(
+            n for n in self.above(before) if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)
+        )
+        if any(
+            isinstance(n, ast.Try | ast.Global | ast.Nonlocal) for n in ast.walk(function)
+        ) or self._in_closure(function, name):
             return None
         dead = rebound or isinstance(statement, ast.Return) or not _read_after(function, name, statement)
         return call if dead else None
 
     def _in_closure(self, function: ast.AST, name: str) -> bool:
-        inner = [n for n in ast.walk(function) if n is not function and isinstance(n, ast.FunctionDef | ast.Lambda)]
+        inner = [
+            n for n in ast.walk(function) if n is not function and isinstance(n, ast.FunctionDef | ast.Lambda)
+        ]
         return any(isinstance(n, ast.Name) and n.id == name for f in inner for n in ast.walk(f))
 
     # --- fusing it -------------------------------------------------------------------------------------------------------
@@ -685,12 +794,14 @@ class _Attributes(_Search):
     def _fuse(self, fusion: Fusion, steps: Sequence[Step]) -> bool:
         if tuple(s.attribute.torch for s in steps) != tuple(fusion.match.values()):
             return False
-        by_role = dict(zip(fusion.roles, steps))
+        by_role = dict(zip(fusion.roles, steps, strict=True))
         group = Group(fusion, {role: step.attribute.call for role, step in by_role.items()})
         private = [s for role, s in by_role.items() if fusion.has_state(role)]
         if any(len(self._reads(s.attribute)) != 1 or self.uses.is_named(s.attribute.name) for s in private):
             return False
-        if not all(self._built_together(private[0].attribute, s.attribute) for s in private[1:]) or not self.can_be_written(group):
+        if not all(
+            self._built_together(private[0].attribute, s.attribute) for s in private[1:]
+        ) or not self.can_be_written(group):
             return False
         self._record(fusion, by_role)
         self.plan.built[id(group.calls[fusion.roles[0]])] = group
@@ -708,7 +819,9 @@ class _Attributes(_Search):
         bound = {_last_name(n) for s in block[places[0] : places[1] + 1] for n in ast.walk(s)
                  if isinstance(n, ast.Name | ast.Attribute) and isinstance(n.ctx, ast.Store | ast.Del)}  # fmt: skip
         arguments = [*other.call.args, *(k.value for k in other.call.keywords)]
-        read = {_last_name(n) for a in arguments for n in ast.walk(a) if isinstance(n, ast.Name | ast.Attribute)}
+        read = {
+            _last_name(n) for a in arguments for n in ast.walk(a) if isinstance(n, ast.Name | ast.Attribute)
+        }
         return not bound & read and all(_is_still(a) for a in arguments)
 
     def _record(self, fusion: Fusion, steps: Mapping[str, Step]) -> None:
@@ -729,7 +842,12 @@ class _Attributes(_Search):
                 if outer is not first.call:
                     self.plan.unwrapped[id(outer)] = first.call
                 continue
-            if isinstance(statement, ast.Assign) and statement.value is outer and isinstance(statement.targets[0], ast.Name) and len(statement.targets) == 1:
+            if (
+                isinstance(statement, ast.Assign)
+                and statement.value is outer
+                and isinstance(statement.targets[0], ast.Name)
+                and len(statement.targets) == 1
+            ):
                 self.plan.removed.add(id(statement))
                 assert isinstance(first.statement, ast.Assign)
                 target = first.statement.targets[0]

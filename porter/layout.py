@@ -9,7 +9,7 @@ LONGEST = 110
 
 
 def fitted(before: str, text: str, longest: int = LONGEST) -> str:
-    """`text`, a call that follows `before` on its line; where that is too long its arguments get lines of their own."""
+    """`text`, a call that follows `before` on its line; where that is too long its arguments go on below each other."""
     if "\n" in text or len(before) + len(text) <= longest:
         return text
     parts = _arguments(text)
@@ -17,11 +17,21 @@ def fitted(before: str, text: str, longest: int = LONGEST) -> str:
         return text
     head, arguments = parts
     indent = before[: len(before) - len(before.lstrip())]
-    inner = indent + "    "
-    line = ", ".join(arguments)
-    if len(inner) + len(line) <= longest:
-        return f"{head}(\n{inner}{line}\n{indent})"
-    return f"{head}(\n" + "".join(f"{inner}{a},\n" for a in arguments) + f"{indent})"
+    line = f"{indent}    {', '.join(arguments)}"
+    if len(line) <= longest:
+        return f"{head}(\n{line}\n{indent})"
+    return f"{head}({_filled(arguments, len(before) + len(head) + 1, longest)})"
+
+
+def _filled(arguments: list[str], column: int, longest: int) -> str:
+    """Arguments in lines that begin below the first one."""
+    lines = [""]
+    for index, argument in enumerate(arguments):
+        piece = argument + ("," if index < len(arguments) - 1 else "")
+        if lines[-1] and column + len(lines[-1]) + 1 + len(piece) > longest:
+            lines.append("")
+        lines[-1] += (" " if lines[-1] else "") + piece
+    return ("\n" + " " * column).join(lines)
 
 
 def _arguments(text: str) -> tuple[str, list[str]] | None:
