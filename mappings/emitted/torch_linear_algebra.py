@@ -22,13 +22,6 @@ def vander(x, N=None, increasing=False):
     return ops.stack(columns if increasing else columns[::-1], axis=-1)
 
 
-def channel_shuffle(input, groups):
-    """torch.channel_shuffle."""
-    batch, channels = input.shape[:2]
-    split = input.reshape((batch, groups, channels // groups) + input.shape[2:])
-    return ops.swapaxes(split, 1, 2).reshape(input.shape)
-
-
 def chain_matmul(*matrices):
     """torch.chain_matmul."""
     matrices = matrices[0] if len(matrices) == 1 else matrices
