@@ -317,6 +317,10 @@ def test_siblings_refuse_what_is_ambiguous(tmp_path: Path, layer: torch.nn.Modul
     with pytest.raises(WeightsError) as caught:
         convert(tmp_path, torch.nn.Sequential(layer).state_dict(), plan=None)
     assert codes(caught) == ["MSP406"]
+    report = convert(
+        tmp_path, torch.nn.Sequential(layer).state_dict(), plan=None, renames={"0.weight": "0.weight"}
+    )
+    assert [entry.name for entry in report.entries] == ["0.weight"]
 
 
 def test_slices_of_large_tensors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -401,3 +405,54 @@ def test_reading_imports_neither_framework() -> None:
     subprocess.run(
         [sys.executable, "-c", code], check=True, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     )
+
+
+@pytest.mark.parametrize(
+    ("kind", "target", "expected"),
+    [
+        ("SGD", "Momentum", {"moments": "momentum_buffer"}),
+        ("SGD", "SGD", {"accum": "momentum_buffer"}),
+        ("Adam", "Adam", {"moment1": "exp_avg", "moment2": "exp_avg_sq"}),
+        ("AdamW", "experimental.AdamW", {"exp_avg": "exp_avg", "exp_avg_sq": "exp_avg_sq"}),
+    ],
+)
+@pytest.mark.parametrize("named", [False, True])
+def test_optimizer_state_is_carried_over(
+    tmp_path: Path, kind: str, target: str, expected: dict[str, str], named: bool
+) -> None:
+    net = torch.nn.Sequential(
+        torch.nn.Conv1d(2, 3, 3), torch.nn.BatchNorm1d(3), torch.nn.Conv1d(3, 3, 1, bias=True)
+    )
+    extra = {"momentum": 0.9} if kind == "SGD" else {}
+    parameters = net.named_parameters() if named else net.parameters()
+    optimizer = getattr(torch.optim, kind)(parameters, lr=0.1, **extra)
+    for _ in range(3):
+        net(torch.randn(4, 2, 9)).square().sum().backward()
+        optimizer.step()
+    convert(
+        tmp_path,
+        {"model": net.state_dict(), "optimizer": optimizer.state_dict()},
+        plan=None,
+        optimizer=target,
+    )
+    own = {name: optimizer.state[value] for name, value in net.named_parameters()}
+    names = {"0.weight": "0.weight", "1.weight": "1.gamma", "1.bias": "1.beta", "2.bias": "2.bias"}
+    with open_checkpoint(tmp_path / "out.ckpt") as checkpoint:
+        for prefix, key in expected.items():
+            for name, now in names.items():
+                assert b"".join(checkpoint.entries[f"{prefix}.{now}"].chunks()) == raw(own[name][key])
+        if kind != "SGD":
+            step = "state_step" if "." in target else "global_step"
+            assert b"".join(checkpoint.entries[step].chunks()) == b"\x03\0\0\0"
+        if target == "Adam":
+            assert b"".join(checkpoint.entries["beta1_power"].chunks()) == raw(torch.tensor(0.9**3))
+
+
+def test_optimizer_of_another_kind_is_refused(tmp_path: Path) -> None:
+    content = nested()
+    with pytest.raises(InputError, match="Adam has no state 'momentum_buffer'"):
+        convert(tmp_path, content, plan=None, optimizer="Adam")
+    with pytest.raises(InputError, match="Adagrad is not known"):
+        convert(tmp_path, content, plan=None, optimizer="Adagrad")
+    with pytest.raises(InputError, match="holds no optimizer state"):
+        convert(tmp_path, content["model"], plan=None, optimizer="SGD")

@@ -22,6 +22,9 @@ from porter.diagnostics import InputError
 @click.option("--allow-missing", metavar="PATTERN", multiple=True, help="Parameters that the file may lack.")
 @click.option("--rename", metavar="A=B", multiple=True, help="Take the entry (or prefix, or PREFIX*) A as B.")
 @click.option("--key", metavar="NAME", help="Which state dict, where the file holds several.")
+@click.option(
+    "--optimizer", metavar="CLASS", help="Also carry over the optimizer state, for this MindSpore optimizer."
+)
 @click.option("--list", "list_entries", is_flag=True, help="Print every entry of IN.")
 @click.option("--diff", nargs=2, metavar="A B", help="Compare two checkpoints, entry by entry.")
 @click.option("--no-verify", is_flag=True, help="Do not read the written file again.")
@@ -37,6 +40,7 @@ def weights(
     allow_missing: tuple[str, ...],
     rename: tuple[str, ...],
     key: str | None,
+    optimizer: str | None,
     list_entries: bool,
     diff: tuple[str, str] | None,
     no_verify: bool,
@@ -59,6 +63,7 @@ def weights(
             allow_missing,
             rename,
             key,
+            optimizer,
             list_entries,
             diff,
             no_verify,
@@ -82,6 +87,7 @@ def _run(
     allow_missing: tuple[str, ...],
     rename: tuple[str, ...],
     key: str | None,
+    optimizer: str | None,
     list_entries: bool,
     diff: tuple[str, str] | None,
     no_verify: bool,
@@ -113,6 +119,7 @@ def _run(
             renames=pairs,
             allow_missing=allow_missing,
             key=key,
+            optimizer=optimizer,
             verify=not no_verify,
             progress=bar.update if form == "text" else None,
         )

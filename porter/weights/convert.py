@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from porter.diagnostics import Diagnostic, InputError
-from porter.weights import names, siblings, write
+from porter.weights import names, optimizer_state, siblings, write
 from porter.weights.entries import Checkpoint, Entry
 from porter.weights.names import CellWeights, Matched, Plan
 from porter.weights.read import open_checkpoint
@@ -67,11 +67,13 @@ def convert_weights(
     verify: bool = True,
     rows: Iterable[CellWeights] | None = None,
     side: str | None = None,
+    optimizer: str | None = None,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> WeightsReport:
     """Writes `source` as `destination` under the names of the other side (or of `side`).
 
     `cell` is MODULE:EXPR of the ported Cell, `plan` a ready plan; with neither, the names in the file decide.
+    `optimizer` is the MindSpore optimizer whose state is taken from a training checkpoint.
     Raises InputError for what cannot be read or written, WeightsError for names that do not fit.
     """
     target = os.fspath(destination)
@@ -85,6 +87,8 @@ def convert_weights(
         if plan is None and cell is not None:
             plan = plan_for(cell, rows)
         matched = name_entries(checkpoint, to, plan, renames, allow_missing, rows)
+        if optimizer is not None and not matched.problems:
+            optimizer_state.add(matched, checkpoint, optimizer)
         unsupported(matched, suffix, checkpoint.path)
         if matched.problems:
             raise WeightsError(matched.problems)
@@ -143,7 +147,7 @@ def name_entries(
         result = names.reverse(plan, entries, checkpoint.path, allow_missing)
     else:
         weights = table_rows() if rows is None else rows
-        result = siblings.name_entries(entries, side, checkpoint.path, weights)
+        result = siblings.name_entries(entries, side, checkpoint.path, weights, frozenset(renamed.origin))
     result.dropped = renamed.dropped + result.dropped
     return result
 

@@ -248,6 +248,8 @@ def rename(
                     place, "MSP408", f"two entries are called {target} after the renaming {old}={new}"
                 )
             renamed[target] = entry
+            if name == old:
+                result.origin[target] = (old,)
         if not hits:
             help = candidates(old, current)
             result.problem(

@@ -13,8 +13,14 @@ LAYER_NORM = "mindspore.nn.LayerNorm"
 HELP = "give --cell MODULE:EXPR of the ported Cell, or --map FILE, or name it with --rename"
 
 
-def name_entries(entries: Mapping[str, Entry], side: str, place: str, rows: Iterable[CellWeights]) -> Matched:
-    """Entries under the names of `side`; what stays ambiguous is a problem."""
+def name_entries(
+    entries: Mapping[str, Entry],
+    side: str,
+    place: str,
+    rows: Iterable[CellWeights],
+    certain: frozenset[str] = frozenset(),
+) -> Matched:
+    """Entries under the names of `side`; what stays ambiguous is a problem, what --rename named is `certain`."""
     table = {row.cell: row for row in rows}
     result = Matched()
     if side == "mindspore":
@@ -28,7 +34,8 @@ def name_entries(entries: Mapping[str, Entry], side: str, place: str, rows: Iter
     }
     for name, entry in entries.items():
         prefix, dot, leaf = name.rpartition(".")
-        target, shape, doubt = named[prefix].get(leaf, (leaf, entry.shape, ""))
+        decision: Decision = (leaf, entry.shape, "")
+        target, shape, doubt = decision if name in certain else named[prefix].get(leaf, decision)
         if doubt:
             message = f"{name} {entry.dtype.name}{list(entry.shape)} {doubt}"
             result.problem(place, "MSP406", message, HELP, symbol=name)

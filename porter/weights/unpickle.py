@@ -148,10 +148,11 @@ class Pickle:
         except InputError:
             raise
         except (IndexError, KeyError, TypeError, ValueError, AttributeError, struct.error, OverflowError):
-            raise InputError(
-                f"{self.path} holds a damaged pickle (at byte {self.at})",
-                "copy or download the checkpoint again",
-            ) from None
+            message = f"{self.path} holds a damaged pickle (at byte {self.at})"
+            raise InputError(message, "copy or download the checkpoint again") from None
+        finally:
+            if collecting:
+                gc.enable()
 
     def refuse(self, what: str, help: str) -> InputError:
         return InputError(f"{self.path} refused: its pickle {what}; nothing was executed", help)
