@@ -54,12 +54,6 @@ def tensor_repeat_interleave(self, repeats, dim=None):
     return x.repeat_interleave(repeats, axis)
 
 
-def tensor_svd(self, some=True):
-    """torch.Tensor.svd: U, S and V, where MindSpore returns S first."""
-    values, left, right = ops.svd(self, full_matrices=not some)
-    return left, values, right
-
-
 def tensor_geometric(self, p):
     """torch.Tensor.geometric_: the number of the first success, in a tensor like self."""
     drawn = ops.ceil(ops.log(1 - ops.rand(self.shape)) / math.log1p(-p))
