@@ -14,7 +14,7 @@ import libcst as cst
 from porter import kinds as K
 from porter.guards import UNKNOWN, Argument, evaluate_node
 from porter.signature import Signature, parse_signature
-from porter.table import Alternative, Row, mappings_directory, pure_definitions
+from porter.table import Alternative, Row, emitted_definitions, mappings_directory, pure_definitions
 
 
 class NotInline(Exception):
@@ -157,9 +157,17 @@ def _target_signature(node: ast.expr, site: Site) -> Signature | None:
     dotted = _dotted(node)
     if dotted is None:
         return None
+    if dotted.startswith("emitted."):
+        return _emitted_signature(dotted.removeprefix("emitted."))
     if dotted.startswith("self."):
         return mindspore_signatures().get("mindspore.Tensor." + dotted[5:])
     return mindspore_signatures().get(dotted)
+
+
+@lru_cache(maxsize=None)
+def _emitted_signature(name: str) -> Signature | None:
+    definition = emitted_definitions().get(name)
+    return None if definition is None or definition.parameters is None else parse_signature(f"{name}({definition.parameters})")
 
 
 def _entries(tree: ast.Call, site: Site, signature: Signature | None) -> list[_Entry]:

@@ -50,6 +50,7 @@ class Inference:
         self.visits: dict[object, int] = {}
         self.descendants: dict[str, list[str]] = {}
         self.current: object = None
+        self.grown_containers = False
         self.handlers = {getattr(ast, n[4:]): n for n in dir(self) if n.startswith("_of_")}
 
     # --- driving ---------------------------------------------------------------------------------------------------
@@ -331,6 +332,8 @@ class Inference:
         elif isinstance(target, ast.Subscript):
             container = self.eval(target.value, scope)
             self.eval(target.slice, scope)
+            if any(k.name == "object" and "torch.nn.Sequential" in self.program.ancestry(k.of) for k in container):
+                self.grown_containers = True
             if K.proven(container, frozenset({"list", "dict"})):
                 self._extend(target.value, container, value, scope)
 
@@ -812,6 +815,8 @@ class Inference:
                 self.eval(argument, scope)
             return self._super(node, scope)
         callee = K.without_none(self.eval(node.func, scope))
+        if isinstance(node.func, ast.Attribute) and node.func.attr in ("add_module", "register_module") and callee & ANY:
+            self.grown_containers = True
         positional = [self.eval(a, scope) for a in node.args]
         keywords = {k.arg: self.eval(k.value, scope) for k in node.keywords}
         starred = next((i for i, a in enumerate(node.args) if isinstance(a, ast.Starred)), None)
@@ -928,6 +933,11 @@ class Inference:
         }  # fmt: skip
         if kind.of == "forward":
             return K.TENSOR
+        if kind.of in _GROWING:
+            receiver = call.node.func.value if isinstance(call.node.func, ast.Attribute) else None
+            for one_kind in self.kinds_of(receiver) if receiver is not None else NOTHING:
+                if "torch.nn.Sequential" in self.program.ancestry(one_kind.of):
+                    self.grown_containers = True
         if kind.of == "register_buffer":
             self._registered(call, K.TENSOR)
         elif kind.of == "register_parameter":
@@ -1121,6 +1131,7 @@ _BUILTIN_INSTANCES: dict[str, Kinds] = {
     "dict": one("dict", items=(ANY,)), "List": K.list_of(ANY), "Tuple": K.list_of(ANY), "Dict": one("dict", items=(ANY,)),
     "OrderedDict": one("dict", items=(ANY,)), "set": one("set", items=(ANY,)), "Number": K.INT | K.FLOAT,
 }  # fmt: skip
+_GROWING = frozenset({"add_module", "register_module", "append", "extend", "insert", "pop", "__setitem__"})
 _CONTAINERS = frozenset({"torch.nn.Sequential", "torch.nn.ModuleList", "torch.nn.ModuleDict"})
 
 

@@ -88,6 +88,21 @@ class Program:
     functions: dict[str, Function] = field(default_factory=dict)
     classes: dict[str, Class] = field(default_factory=dict)
 
+    @property
+    def strings(self) -> list[str]:
+        """Every short string literal of the program, f-strings as patterns with {} for what is computed."""
+        cached: list[str] | None = getattr(self, "_strings", None)
+        if cached is None:
+            found: dict[str, None] = {}
+            for module in self.modules.values():
+                for node in ast.walk(module.tree):
+                    if isinstance(node, ast.Constant) and isinstance(node.value, str) and len(node.value) < 60:
+                        found[node.value] = None
+                    elif isinstance(node, ast.JoinedStr):
+                        found["".join(str(v.value) if isinstance(v, ast.Constant) else "{}" for v in node.values)] = None
+            cached = self._strings = list(found)
+        return cached
+
     def resolve(self, module: Module, name: str) -> str | None:
         """The qualified name that a global name of a module stands for, or None where it is unknown here."""
         return self._resolve(module, name, frozenset())

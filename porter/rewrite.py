@@ -584,6 +584,10 @@ class Rewriter:
                 return edits + self.visit(node.args[1])
         if isinstance(node.func, ast.Attribute) and isinstance(node.func.value, ast.Call) and _is_super(node.func.value):
             return self._super_call(node)
+        if isinstance(node.func, ast.Name) and node.func.id == "getattr" and len(node.args) in (2, 3):
+            edits = self._namespace_member(node)
+            if edits is not None:
+                return edits
         name = self.resolve(node.func)
         if name is not None and self.program.is_torch(name):
             return self._torch_call(node, name)
@@ -596,6 +600,40 @@ class Rewriter:
                 edits = self.visit(node.args[0])
             return edits + self.visit(node.args[1])
         return self.children(node)
+
+    def _namespace_member(self, node: ast.Call) -> list[Edit] | None:
+        """`getattr(nn, name)`: a dictionary of the classes that the program names in its strings."""
+        space = self.resolve(node.args[0])
+        if space is None or not self.program.is_torch(space) or self.table.get(space) or not self._is_namespace(space):
+            return None
+        wanted = constant_of(node.args[1])
+        names = [wanted] if isinstance(wanted, str) else self._named_members(space)
+        rows = {n: self.table.get(f"{space}.{n}")[0] for n in names if self.table.get(f"{space}.{n}")}
+        usable = {n: r for n, r in rows.items() if r.refused is None and (len(self.table.get(r.name)) == 1 or r.adapter)}
+        if not usable:
+            return None
+        entries = {n: self.spell(r.alternatives[0].to.partition("(")[0]) if self._same_signature(r) else self.adapter(r, node) for n, r in usable.items()}
+        if isinstance(wanted, str):
+            return self.replace(node, str(entries[wanted]))
+        shown = ", ".join(f"{n!r}: {e}" for n, e in sorted(entries.items()) if e)
+        key = self.render(node.args[1])
+        if len(node.args) == 3:
+            return self.replace(node, f"{{{shown}}}.get({key}, {self.render(node.args[2])})")
+        return self.replace(node, f"{{{shown}}}[{key}]")
+
+    def _named_members(self, space: str) -> list[str]:
+        """Members of a torch namespace whose names, or patterns of names such as 'Conv{}d', stand in the program's strings."""
+        import re
+
+        members = [n.removeprefix(space + ".") for n in self.table.rows if n.startswith(space + ".") and n.count(".") == space.count(".") + 1]
+        found: dict[str, None] = {}
+        for text in self.program.strings:
+            if text in members:
+                found[text] = None
+            elif re.search(r"\{[^}]*\}|%[ds]", text) and re.search("[A-Za-z]{3}", text) and len(text) < 40:
+                pattern = re.sub(r"\\\{[^}]*\}|%[ds]", ".{0,6}", re.escape(text).replace("%", "%"))
+                found.update(dict.fromkeys(m for m in members if re.fullmatch(pattern, m)))
+        return [n for n in found if self.table.get(f"{space}.{n}")[0].kind in ("module", "function")]
 
     def _torch_call(self, node: ast.Call, name: str) -> list[Edit]:
         rows = self.table.get(name)
@@ -730,6 +768,8 @@ class Rewriter:
         if attribute in RENAMED_METHODS and (any(user) or attribute == "forward"):
             return [*self.visit(func.value), self._attribute_name(func, RENAMED_METHODS[attribute]),
                     *[e for a in [*node.args, *(k.value for k in node.keywords)] for e in self.visit(a)]]  # fmt: skip
+        if attribute in _CONTAINER_METHODS and any(c in _CONTAINERS for k in receiver for c in self._family(k.of)):
+            return None  # the emitted containers have torch's own methods
         rows = [r for k in receiver for c in self._family(k.of) for r in self.table.get(f"{c}.{attribute}")]
         rows = rows or list(self.table.get(f"{MODULE}.{attribute}"))
         if not rows:
@@ -806,6 +846,8 @@ class Rewriter:
         bound = {**bound, **self._measured(node)}
         if row.drop:
             return "None"
+        if row.name == "torch.nn.Sequential" and self.inference.grown_containers:
+            return self._adapter_call(node, row, receiver)
         for guard in row.require:
             holds = truth(guard.that, bound)
             if holds is False:
@@ -986,7 +1028,7 @@ class Rewriter:
             return "()" if context == "isinstance" else self._annotation_fallback()
         if context == "annotation":
             return self.spell(row.cells[0] if row.cells[0].startswith("mindspore") else row.cells[0])
-        cells = [c for c in row.cells if _is_class_name(c)]
+        cells = _without_subclasses([c for c in row.cells if _is_class_name(c)])
         spelled = [self.spell(c) for c in cells] or ["()"]
         if not cells or len(cells) == 1:
             return spelled[0]
@@ -1235,6 +1277,21 @@ def hasattr_tensor(name: str) -> bool:
 
 def _is_super(node: ast.Call) -> bool:
     return isinstance(node.func, ast.Name) and node.func.id == "super"
+
+
+_CONTAINERS = frozenset({"torch.nn.Sequential", "torch.nn.ModuleList", "torch.nn.ModuleDict", "torch.nn.ParameterList", "torch.nn.ParameterDict"})
+_CONTAINER_METHODS = frozenset({"add_module", "append", "extend", "insert", "pop", "update", "items", "keys", "values", "clear"})
+
+
+def _without_subclasses(cells: list[str]) -> list[str]:
+    """Classes without the emitted ones that derive from another of them: isinstance asks for the base."""
+    kept = []
+    for cell in cells:
+        definition = emitted_definitions().get(cell.removeprefix("emitted.")) if cell.startswith("emitted.") else None
+        bases = definition.text.partition(":")[0] if definition is not None else ""
+        if not any(other.removeprefix("mindspore.") in bases for other in cells if other != cell and other.startswith("mindspore.")):
+            kept.append(cell)
+    return kept
 
 
 def _is_class_name(name: str) -> bool:

@@ -533,8 +533,19 @@ def _definitions(path: Path) -> dict[str, Definition]:
             "".join(lines[start : node.end_lineno]).rstrip() + "\n",
             frozenset(uses - {name}),
             tuple(sorted(imports[u] for u in uses if u in imports)),
+            _parameter_text(node),
         )
     return found
+
+
+def _parameter_text(node: ast.stmt) -> str | None:
+    """The parameters of a function, or of a class's __init__ without self, as source."""
+    if isinstance(node, ast.ClassDef):
+        node = next((n for n in node.body if isinstance(n, ast.FunctionDef) and n.name == "__init__"), node)
+        if isinstance(node, ast.FunctionDef):
+            return ast.unparse(node.args).partition(",")[2].strip()
+        return None
+    return ast.unparse(node.args) if isinstance(node, ast.FunctionDef) else None
 
 
 def _annotation_names(node: ast.AST) -> Iterator[str]:
