@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
@@ -114,11 +114,16 @@ def test_groups() -> None:
     assert largest_difference([]) == 0.0
 
 
+UNHURRIED = settings(deadline=None, max_examples=50, suppress_health_check=[HealthCheck.too_slow])
+
+
+@UNHURRIED
 @given(arrays.arrays(np.float32, arrays.array_shapes(max_side=4), elements=st.floats(width=32)))
 def test_everything_equals_itself(array: np.ndarray) -> None:  # type: ignore[type-arg]
     assert compare(Tensor(array, "float32"), Tensor(array.copy(), "float32")).passed
 
 
+@UNHURRIED
 @given(
     arrays.arrays(np.float32, 5, elements=st.floats(-1e3, 1e3, width=32)),
     st.integers(0, 4),

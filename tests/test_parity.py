@@ -6,6 +6,7 @@ import ast
 import re
 import textwrap
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -159,6 +160,33 @@ def test_random_outputs_are_compared_by_distribution(prove: Any) -> None:
         prove(text.replace("ops.rand_like(input)", "ops.rand_like(input) * 0.9 + 0.05")).failures[0]
     )
     assert "shape" in str(prove(text.replace("ops.rand_like(input)", "ops.rand_like(input)[1:]")).failures[0])
+
+
+def test_fuzz_finds_a_value_that_no_example_shows(prove: Any) -> None:
+    right = """
+    - torch: torch.sum(input, dim, keepdim=False)
+      kind: function
+      mindspore: mindspore.ops.sum(input, dim, keepdim)
+      examples:
+        - {call: 'torch.sum(x0, 1)', inputs: ['float32[3,4]'], dtype: loose}
+        - {call: 'torch.sum(x0, 0, True)', inputs: ['float32[3,4]'], dtype: loose}
+    """
+    result = prove(right, fuzz=25)
+    assert result.proof.state == "proven", result.failures
+    assert result.fuzzed == 25
+    wrong = prove(right.replace("ops.sum(input, dim, keepdim)", "ops.sum(input, abs(dim), keepdim)"), fuzz=25)
+    assert wrong.proof.state == "failed" or wrong.raised
+    assert "dim" not in wrong.proof.note or "random call" in wrong.proof.note
+
+
+def test_variants_are_seeded(rows: Any) -> None:
+    from porter.parity.variants import variants
+
+    (row,) = rows(ARGMAX)
+    examples = [read_example(raw) for raw in row.examples]
+    first, again = (list(islice(variants(row, examples), 20)) for _ in range(2))
+    assert first == again
+    assert len({(e.call, e.inputs) for e in first}) > 10
 
 
 def test_rows_without_anything_to_run(prove: Any) -> None:

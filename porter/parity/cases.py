@@ -139,7 +139,7 @@ def _forms(row: Row, written: Case) -> Iterator[Case]:
 
 def _argument_forms(row: Row, text: str) -> Iterator[tuple[str, str, tuple[str, ...]]]:
     tree = ast.parse(text, mode="eval")
-    call = _own_call(row, tree)
+    call = own_call(row, tree)
     if call is None or row.torch.parameters is None:
         return
     given = _bound(row, call)
@@ -149,7 +149,7 @@ def _argument_forms(row: Row, text: str) -> Iterator[tuple[str, str, tuple[str, 
     parameters = [p for p in row.torch.parameters if not (method and p.name == "self")]
     for form, arguments in _arrangements(parameters, given):
         copy = deepcopy(tree)
-        own = _own_call(row, copy)
+        own = own_call(row, copy)
         assert own is not None
         own.args, own.keywords = arguments
         yield form, ast.unparse(copy), ()
@@ -202,7 +202,7 @@ def _positional(parameters: list[Parameter], given: dict[str, ast.expr]) -> Argu
     return values, [ast.keyword(name, value) for name, value in given.items() if name not in taken]
 
 
-def _own_call(row: Row, tree: ast.AST) -> ast.Call | None:
+def own_call(row: Row, tree: ast.AST) -> ast.Call | None:
     """The one call of the row's name in an expression; None where there is none, or more than one."""
     found = [n for n in ast.walk(tree) if isinstance(n, ast.Call) and _is_own(row, n.func)]
     return found[0] if len(found) == 1 else None
@@ -219,7 +219,7 @@ def _is_own(row: Row, func: ast.expr) -> bool:
 def _bare_form(row: Row, text: str) -> Iterator[tuple[str, str, tuple[str, ...]]]:
     """The name read as a value first, called through a variable: the port needs its adapter."""
     tree = ast.parse(text, mode="eval")
-    call = _own_call(row, tree)
+    call = own_call(row, tree)
     if call is not None and row.kind in ("module", "function"):
         call.func = ast.Name("reference")
         yield "bare reference", ast.unparse(tree), (f"reference = {row.name}",)
@@ -228,7 +228,7 @@ def _bare_form(row: Row, text: str) -> Iterator[tuple[str, str, tuple[str, ...]]
 def _statement_form(row: Row, text: str) -> tuple[str, tuple[str, ...]] | None:
     """An in-place call whose value is not used: what it does to its receiver must survive."""
     tree = ast.parse(text, mode="eval")
-    call = _own_call(row, tree)
+    call = own_call(row, tree)
     if not row.inplace or call is None or call is not tree.body:
         return None
     target = call.func.value if row.kind == "method" and isinstance(call.func, ast.Attribute) else None
@@ -261,7 +261,7 @@ def _roots(text: str) -> set[str]:
 
 
 def _class(row: Row, example: Example, case: Case) -> str:
-    held = row.kind == "module" and _own_call(row, ast.parse(example.call, mode="eval")) is not None
+    held = row.kind == "module" and own_call(row, ast.parse(example.call, mode="eval")) is not None
     return _module_class(example, case) if held else _function_class(example, case)
 
 

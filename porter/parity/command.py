@@ -124,10 +124,14 @@ def summary(results: Sequence[RowResult]) -> str:
             if script and len(results) <= 3:
                 lines += ["  to reproduce:", *(f"    {line}".rstrip() for line in script.splitlines())]
         lines += [f"{result.key}: mutant survives: {text}" for text in result.survivors]
+        lines += [f"{result.key}: no guard for {failure}" for failure in result.raised[:3]]
     states = Counter(result.proof.state for result in results)
     killed = sum(result.proof.mutants[0] for result in results)
     total = sum(result.proof.mutants[1] for result in results)
     parts = [f"{states[s]} {s}" for s in ("proven", "documented", "refused", "failed") if states[s]]
+    fuzzed = sum(result.fuzzed for result in results)
+    if fuzzed:
+        parts.append(f"{fuzzed} random calls, {sum(len(r.raised) for r in results)} raised without a guard")
     lines.append(f"{len(results)} rows: {', '.join(parts)}; mutants killed: {killed} of {total}")
     return "\n".join(lines)
 
@@ -139,6 +143,8 @@ def _as_json(results: Sequence[RowResult]) -> str:
             **result.proof.to_json(),
             "failures": [str(failure) for failure in result.failures],
             "survivors": list(result.survivors),
+            "fuzzed": result.fuzzed,
+            "raised": [str(failure) for failure in result.raised],
             "seconds": round(result.seconds, 2),
         }
         for result in results

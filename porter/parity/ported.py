@@ -6,6 +6,7 @@ import gc
 import importlib.util
 import os
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
@@ -13,6 +14,9 @@ from typing import Any, Literal
 
 os.environ.setdefault("ONEDNN_MAX_CPU_ISA", "AVX2")  # without it convolutions fall back to a reference kernel
 os.environ.setdefault("GLOG_v", "3")
+os.environ.setdefault(
+    "MS_OM_PATH", tempfile.gettempdir()
+)  # else a failed compilation leaves rank_0/ in the folder
 
 import mindspore
 import numpy as np

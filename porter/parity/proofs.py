@@ -59,12 +59,17 @@ class Failure:
 
 @dataclass(frozen=True)
 class RowResult:
-    """The proof of one row with what failed, and how long it took in seconds."""
+    """The proof of one row with what failed, and how long it took in seconds.
+
+    `raised` are random calls that no guard refuses and that MindSpore cannot run: loud, but a guard is missing.
+    """
 
     key: str
     proof: Proof
     failures: tuple[Failure, ...] = ()
     survivors: tuple[str, ...] = ()
+    fuzzed: int = 0
+    raised: tuple[Failure, ...] = ()
     seconds: float = 0.0
 
 

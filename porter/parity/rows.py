@@ -79,7 +79,7 @@ def prove_row(key: str, row: Row, table: Table, *, mutants: bool = True, fuzz: i
         return RowResult(key, settled, seconds=time.perf_counter() - started)
     with _folder() as folder:
         try:
-            result = _prove(key, row, table, folder, mutants)
+            result = _prove(key, row, table, folder, mutants, fuzz)
         except InputError as error:
             result = _failed(key, Failure("row", "example", str(error)))
         except Exception:
@@ -122,7 +122,7 @@ def _short(text: str, limit: int = 300) -> str:
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
-def _prove(key: str, row: Row, table: Table, folder: Path, with_mutants: bool) -> RowResult:
+def _prove(key: str, row: Row, table: Table, folder: Path, with_mutants: bool, fuzz: int) -> RowResult:
     examples = tuple(read_example(raw, row.location) for raw in row.examples)
     bench = Bench(row, table, folder, examples)
     cases = cases_of(row, examples)
@@ -139,7 +139,19 @@ def _prove(key: str, row: Row, table: Table, folder: Path, with_mutants: bool) -
     if row.refused:
         return RowResult(key, Proof("refused", note=row.refused[0]))
     killed, survivors = _kill_mutants(bench, cases) if with_mutants else ((0, 0), ())
-    return RowResult(key, Proof(*_state(examples), mutants=killed), survivors=survivors)
+    result = RowResult(key, Proof(*_state(examples), mutants=killed), survivors=survivors)
+    return _fuzzed(result, bench, fuzz) if fuzz else result
+
+
+def _fuzzed(result: RowResult, bench: Bench, count: int) -> RowResult:
+    from porter.parity.fuzz import fuzz_row
+
+    found = fuzz_row(bench, count)
+    ran = found.equal + found.guarded + len(found.wrong) + len(found.raised)
+    if found.wrong:
+        proof = Proof("failed", note=_short(f"random call: {found.wrong[0]}"))
+        return replace(result, proof=proof, failures=found.wrong, fuzzed=ran, raised=found.raised)
+    return replace(result, fuzzed=ran, raised=found.raised)
 
 
 def _state(examples: Sequence[Example]) -> tuple[State, tuple[str, ...]]:
@@ -189,7 +201,7 @@ def _prove_case(bench: Bench, case: Case, torch_module: ModuleType, converted: C
     diagnostics = converted.diagnostics.get(case.name, ())
     if example.refused:
         return None if diagnostics else Failure(case.label, "convert", "should be refused, and is not")
-    run = _reference_run(bench, case, torch_module)
+    run = run_reference(bench, case, torch_module)
     if isinstance(run, Failure):
         return None if case.form else run  # torch itself does not take this form
     if diagnostics:
@@ -200,7 +212,7 @@ def _prove_case(bench: Bench, case: Case, torch_module: ModuleType, converted: C
     return wrong or _observe_and_compare(bench, case, converted)
 
 
-def _reference_run(bench: Bench, case: Case, torch_module: ModuleType) -> reference.Reference | Failure:
+def run_reference(bench: Bench, case: Case, torch_module: ModuleType) -> reference.Reference | Failure:
     example = bench.examples[case.example]
     try:
         constructed = constructor_inputs(bench.row, example)
@@ -232,13 +244,13 @@ def _observe_and_compare(bench: Bench, case: Case, converted: Converted) -> Fail
     if example.graph and not case.form:
         modes.append("GRAPH")
     for mode in modes:
-        failure = _compare_in(bench, case, converted.module, mode)
+        failure = compare_case(bench, case, converted.module, mode)
         if failure is not None:
             return failure
     return None
 
 
-def _compare_in(bench: Bench, case: Case, module: ModuleType, mode: ported.Mode) -> Failure | None:
+def compare_case(bench: Bench, case: Case, module: ModuleType, mode: ported.Mode) -> Failure | None:
     example = bench.examples[case.example]
     run = bench.runs[case.example]
     gradients = not case.form and (mode == "PYNATIVE" or case.example == _first_differentiated(bench))
@@ -365,7 +377,7 @@ def _is_killed(
     if (converted.text, converted.extras) == unchanged and mutant.row.weights == bench.row.weights:
         return False  # the mistake reaches no example
     mutated = replace(bench, row=mutant.row, table=table)
-    return any(_compare_in(mutated, case, converted.module, "PYNATIVE") is not None for case in cases)
+    return any(compare_case(mutated, case, converted.module, "PYNATIVE") is not None for case in cases)
 
 
 # --- reproduction --------------------------------------------------------------------------------------------------

@@ -36,7 +36,7 @@ def train_torch(module: Any, batches: Sequence[Sequence[Array]], plan: Plan) -> 
     module.train()
     losses = []
     for step, arrays in enumerate(batches):
-        output = _first_float(module(*(torch.from_numpy(np.array(a)) for a in arrays)), torch.Tensor)
+        output = _first_float(module(*(torch.from_numpy(np.array(a)) for a in arrays)))
         target = torch.from_numpy(target_for(tuple(output.shape), step))
         if target.dtype == torch.int32:
             loss = torch.nn.functional.cross_entropy(output, target.long())
@@ -60,36 +60,38 @@ def train_mindspore(cell: Any, batches: Sequence[Sequence[Array]], plan: Plan) -
         optimizer = nn.Adam(parameters, learning_rate=plan.learning_rate)
     else:
         optimizer = nn.SGD(parameters, learning_rate=plan.learning_rate, momentum=MOMENTUM)
+    path, shape = _first_output(cell, batches[0]) if batches else ((), ())
     cell.set_train(True)
 
     def loss_of(target: Any, *inputs: Any) -> Any:
-        output = _first_float(cell(*inputs), mindspore.Tensor)
+        output = cell(*inputs)
+        for key in path:
+            output = output[key]
         if target.dtype == mindspore.int32:
             return ops.cross_entropy(output, target)
         return ((output - target) ** 2).mean()
 
     differentiate = mindspore.value_and_grad(loss_of, None, mindspore.ParameterTuple(parameters))
-    shape: tuple[int, ...] | None = None
     losses = []
     for step, arrays in enumerate(batches):
         inputs = [mindspore.Tensor(np.array(a)) for a in arrays]
-        shape = shape or _output_shape(cell, inputs)
         loss, gradients = differentiate(mindspore.Tensor(target_for(shape, step)), *inputs)
         optimizer(gradients)
         losses.append(float(loss.asnumpy()))
     return tuple(losses)
 
 
-def _first_float(value: Any, tensor: type) -> Any:
-    leaves = [item for _, item in flatten(value) if isinstance(item, tensor)]
-    return next(item for item in leaves if "float" in str(getattr(item, "dtype", "")).lower())
+def _first_float(value: Any) -> Any:
+    """The first float tensor of a torch module's value."""
+    return next(item for _, item in flatten(value) if hasattr(item, "dtype") and item.is_floating_point())
 
 
-def _output_shape(cell: Any, inputs: Sequence[Any]) -> tuple[int, ...]:
-    """The shape of the first float output, from a run in evaluation mode, which changes nothing."""
+def _first_output(cell: Any, arrays: Sequence[Array]) -> tuple[tuple[Any, ...], tuple[int, ...]]:
+    """Path and shape of the first float output, from a run in evaluation mode, which changes nothing."""
     import mindspore
 
+    from porter.parity.ported import float_paths
+
     cell.set_train(False)
-    output = _first_float(cell(*inputs), mindspore.Tensor)
-    cell.set_train(True)
-    return tuple(output.shape)
+    path, weights = float_paths(cell(*(mindspore.Tensor(np.array(a)) for a in arrays)))[0]
+    return path, tuple(weights.shape)
