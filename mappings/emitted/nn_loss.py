@@ -1,0 +1,290 @@
+"""Losses of torch.nn that mindspore.nn lacks, or whose arguments it does not take as they are."""
+
+import math
+
+import mindspore
+from mindspore import Parameter, nn, ops
+from mappings.emitted.nn_vision import PairwiseDistance
+
+
+def reduced(loss, reduction):
+    """A loss by torch's reduction: 'mean', 'sum' or 'none'."""
+    if reduction == 'mean':
+        return loss.mean()
+    return loss.sum() if reduction == 'sum' else loss
+
+
+class SmoothL1Loss(nn.Cell):
+    """torch.nn.SmoothL1Loss."""
+
+    def __init__(self, size_average=None, reduce=None, reduction='mean', beta=1.0):
+        super().__init__()
+        self.reduction = reduction
+        self.beta = beta
+
+    def construct(self, input, target):
+        distance = ops.abs(input - target)
+        if self.beta == 0:
+            return reduced(distance, self.reduction)
+        near = 0.5 * ops.square(distance) / self.beta
+        return reduced(ops.where(distance < self.beta, near, distance - 0.5 * self.beta), self.reduction)
+
+
+class BCELoss(nn.Cell):
+    """torch.nn.BCELoss: logarithms are at least -100, and the weight is broadcast."""
+
+    def __init__(self, weight=None, size_average=None, reduce=None, reduction='mean'):
+        super().__init__()
+        self.weight = None if weight is None else Parameter(weight, name='weight', requires_grad=False)
+        self.reduction = reduction
+
+    def construct(self, input, target):
+        loss = -(target * ops.maximum(ops.log(input), -100.0) + (1 - target) * ops.maximum(ops.log(1 - input), -100.0))
+        return reduced(loss if self.weight is None else loss * self.weight, self.reduction)
+
+
+class BCEWithLogitsLoss(nn.Cell):
+    """torch.nn.BCEWithLogitsLoss."""
+
+    def __init__(self, weight=None, size_average=None, reduce=None, reduction='mean', pos_weight=None):
+        super().__init__()
+        self.weight = None if weight is None else Parameter(weight, name='weight', requires_grad=False)
+        self.pos_weight = None
+        if pos_weight is not None:
+            self.pos_weight = Parameter(pos_weight, name='pos_weight', requires_grad=False)
+        self.reduction = reduction
+
+    def construct(self, input, target):
+        positive = target if self.pos_weight is None else target * self.pos_weight
+        loss = -(positive * ops.logsigmoid(input) + (1 - target) * ops.logsigmoid(-input))
+        return reduced(loss if self.weight is None else loss * self.weight, self.reduction)
+
+
+class KLDivLoss(nn.Cell):
+    """torch.nn.KLDivLoss."""
+
+    def __init__(self, size_average=None, reduce=None, reduction='mean', log_target=False):
+        super().__init__()
+        self.reduction = reduction
+        self.log_target = log_target
+
+    def construct(self, input, target):
+        if self.log_target:
+            loss = ops.exp(target) * (target - input)
+        else:
+            loss = ops.xlogy(target, target) - target * input
+        if self.reduction == 'batchmean':
+            return loss.sum() / input.shape[0]
+        return reduced(loss, self.reduction)
+
+
+class CrossEntropyLoss(nn.Cell):
+    """torch.nn.CrossEntropyLoss: labels of any whole type, or probabilities of the classes."""
+
+    def __init__(self, weight=None, size_average=None, ignore_index=-100, reduce=None, reduction='mean',
+                 label_smoothing=0.0):
+        super().__init__()
+        self.weight = None if weight is None else Parameter(weight, name='weight', requires_grad=False)
+        self.ignore_index = ignore_index
+        self.reduction = reduction
+        self.label_smoothing = label_smoothing
+
+    def construct(self, input, target):
+        if target.dtype == mindspore.int64:
+            target = target.astype(mindspore.int32)
+        return ops.cross_entropy(input, target, self.weight, self.ignore_index, self.reduction, self.label_smoothing)
+
+
+class NLLLoss(nn.Cell):
+    """torch.nn.NLLLoss: labels of any whole type."""
+
+    def __init__(self, weight=None, size_average=None, ignore_index=-100, reduce=None, reduction='mean'):
+        super().__init__()
+        self.weight = None if weight is None else Parameter(weight, name='weight', requires_grad=False)
+        self.ignore_index = ignore_index
+        self.reduction = reduction
+
+    def construct(self, input, target):
+        return ops.nll_loss(input, target.astype(mindspore.int32), self.weight, self.ignore_index, self.reduction)
+
+
+class HingeEmbeddingLoss(nn.Cell):
+    """torch.nn.HingeEmbeddingLoss."""
+
+    def __init__(self, margin=1.0, size_average=None, reduce=None, reduction='mean'):
+        super().__init__()
+        self.margin = margin
+        self.reduction = reduction
+
+    def construct(self, input, target):
+        zero = ops.zeros_like(input)
+        loss = ops.where(target == 1, zero, ops.relu(self.margin - input)) + ops.where(target == -1, zero, input)
+        return reduced(loss, self.reduction)
+
+
+class MarginRankingLoss(nn.Cell):
+    """torch.nn.MarginRankingLoss."""
+
+    def __init__(self, margin=0.0, size_average=None, reduce=None, reduction='mean'):
+        super().__init__()
+        self.margin = margin
+        self.reduction = reduction
+
+    def construct(self, input1, input2, target):
+        return reduced(ops.relu(-target * (input1 - input2) + self.margin), self.reduction)
+
+
+class SoftMarginLoss(nn.Cell):
+    """torch.nn.SoftMarginLoss."""
+
+    def __init__(self, size_average=None, reduce=None, reduction='mean'):
+        super().__init__()
+        self.reduction = reduction
+
+    def construct(self, input, target):
+        return reduced(ops.log1p(ops.exp(-target * input)), self.reduction)
+
+
+class MultiLabelSoftMarginLoss(nn.Cell):
+    """torch.nn.MultiLabelSoftMarginLoss."""
+
+    def __init__(self, weight=None, size_average=None, reduce=None, reduction='mean'):
+        super().__init__()
+        self.weight = None if weight is None else Parameter(weight, name='weight', requires_grad=False)
+        self.reduction = reduction
+
+    def construct(self, input, target):
+        loss = -(target * ops.logsigmoid(input) + (1 - target) * ops.logsigmoid(-input))
+        if self.weight is not None:
+            loss = loss * self.weight
+        return reduced(loss.mean(-1), self.reduction)
+
+
+class MultiLabelMarginLoss(nn.Cell):
+    """torch.nn.MultiLabelMarginLoss: the labels of a row end at its first -1."""
+
+    def __init__(self, size_average=None, reduce=None, reduction='mean'):
+        super().__init__()
+        self.reduction = reduction
+
+    def construct(self, input, target):
+        classes = input.shape[-1]
+        given = ops.cumsum((target < 0).astype(mindspore.int32), -1) == 0
+        labels = ops.maximum(target, 0)
+        hot = ops.logical_and(labels.expand_dims(-1) == ops.arange(classes), given.expand_dims(-1))
+        chosen = hot.astype(input.dtype)
+        others = 1 - chosen.max(axis=-2)
+        scores = (chosen * input.expand_dims(-2)).sum(-1, keepdims=True)
+        margins = ops.relu(1 - scores + input.expand_dims(-2))
+        loss = margins * others.expand_dims(-2) * given.astype(input.dtype).expand_dims(-1)
+        return reduced(loss.sum((-2, -1)) / classes, self.reduction)
+
+
+class MultiMarginLoss(nn.Cell):
+    """torch.nn.MultiMarginLoss."""
+
+    def __init__(self, p=1, margin=1.0, weight=None, size_average=None, reduce=None, reduction='mean'):
+        super().__init__()
+        self.p = p
+        self.margin = margin
+        self.weight = None if weight is None else Parameter(weight, name='weight', requires_grad=False)
+        self.reduction = reduction
+
+    def construct(self, input, target):
+        classes = input.shape[-1]
+        hot = (target.expand_dims(-1) == ops.arange(classes)).astype(input.dtype)
+        score = (hot * input).sum(-1, keepdims=True)
+        loss = ops.relu(self.margin - score + input)
+        if self.p == 2:
+            loss = ops.square(loss)
+        if self.weight is not None:
+            loss = loss * (hot * self.weight).sum(-1, keepdims=True)
+        return reduced((loss * (1 - hot)).sum(-1) / classes, self.reduction)
+
+
+class PoissonNLLLoss(nn.Cell):
+    """torch.nn.PoissonNLLLoss."""
+
+    def __init__(self, log_input=True, full=False, size_average=None, eps=1e-08, reduce=None, reduction='mean'):
+        super().__init__()
+        self.log_input = log_input
+        self.full = full
+        self.eps = eps
+        self.reduction = reduction
+
+    def construct(self, log_input, target):
+        if self.log_input:
+            loss = ops.exp(log_input) - target * log_input
+        else:
+            loss = log_input - target * ops.log(log_input + self.eps)
+        if self.full:
+            above = ops.maximum(target, 1.0)
+            stirling = above * ops.log(above) - above + 0.5 * ops.log(2 * math.pi * above)
+            loss = loss + ops.where(target > 1, stirling, ops.zeros_like(loss))
+        return reduced(loss, self.reduction)
+
+
+class GaussianNLLLoss(nn.Cell):
+    """torch.nn.GaussianNLLLoss: the variance is at least eps, and keeps its gradient there."""
+
+    def __init__(self, *, full=False, eps=1e-06, reduction='mean'):
+        super().__init__()
+        self.full = full
+        self.eps = eps
+        self.reduction = reduction
+
+    def construct(self, input, target, var):
+        if var.ndim == input.ndim - 1:
+            var = var.expand_dims(-1)
+        var = var + ops.stop_gradient(ops.maximum(var, self.eps) - var)
+        loss = 0.5 * (ops.log(var) + ops.square(input - target) / var)
+        if self.full:
+            loss = loss + 0.5 * math.log(2 * math.pi)
+        return reduced(loss, self.reduction)
+
+
+class TripletMarginWithDistanceLoss(nn.Cell):
+    """torch.nn.TripletMarginWithDistanceLoss."""
+
+    def __init__(self, *, distance_function=None, margin=1.0, swap=False, reduction='mean'):
+        super().__init__()
+        self.distance_function = PairwiseDistance() if distance_function is None else distance_function
+        self.margin = margin
+        self.swap = swap
+        self.reduction = reduction
+
+    def construct(self, anchor, positive, negative):
+        near = self.distance_function(anchor, positive)
+        far = self.distance_function(anchor, negative)
+        if self.swap:
+            far = ops.minimum(far, self.distance_function(positive, negative))
+        return reduced(ops.relu(near - far + self.margin), self.reduction)
+
+
+class TripletMarginLoss(TripletMarginWithDistanceLoss):
+    """torch.nn.TripletMarginLoss."""
+
+    def __init__(self, margin=1.0, p=2.0, eps=1e-06, swap=False, size_average=None, reduce=None, reduction='mean'):
+        super().__init__(distance_function=PairwiseDistance(p, eps), margin=margin, swap=swap, reduction=reduction)
+
+
+class CTCLoss(nn.Cell):
+    """torch.nn.CTCLoss over padded targets (N, S)."""
+
+    def __init__(self, blank=0, reduction='mean', zero_infinity=False):
+        super().__init__()
+        self.blank = blank
+        self.reduction = reduction
+        self.zero_infinity = zero_infinity
+
+    def construct(self, log_probs, targets, input_lengths, target_lengths):
+        integer = mindspore.int32
+        input_lengths = ops.cast(input_lengths, integer)
+        target_lengths = ops.cast(target_lengths, integer)
+        loss = ops.ctc_loss(log_probs, targets.astype(integer), input_lengths, target_lengths, self.blank, 'none',
+                            self.zero_infinity)
+        if isinstance(loss, tuple):
+            loss = loss[0]
+        if self.reduction == 'mean':
+            return (loss / ops.maximum(target_lengths, 1).astype(loss.dtype)).mean()
+        return loss.sum() if self.reduction == 'sum' else loss
