@@ -1,0 +1,78 @@
+"""Data-parallel runs: torch.distributed over mindspore.communication, one process for each device."""
+
+import mindspore
+from mindspore import Tensor, nn, ops
+from mindspore.communication import get_group_size, get_rank, init
+
+
+def init_process_group(
+    backend=None, init_method=None, timeout=None, world_size=-1, rank=-1, store=None, group_name="", pg_options=None,
+    device_id=None,
+):  # fmt: skip
+    """torch.distributed.init_process_group: joins the processes that msrun started."""
+    init()
+    mindspore.set_auto_parallel_context(
+        parallel_mode=mindspore.ParallelMode.DATA_PARALLEL, gradients_mean=True, device_num=get_group_size()
+    )
+
+
+def is_initialized():
+    """torch.distributed.is_initialized."""
+    try:
+        return get_group_size() > 0
+    except RuntimeError:
+        return False
+
+
+def distributed_rank(group=None):
+    """torch.distributed.get_rank: 0 in a run of one process that joined no group."""
+    return get_rank()
+
+
+def all_reduce(tensor, op="sum", group=None, async_op=False):
+    """torch.distributed.all_reduce; the result is returned, since a tensor does not change in place."""
+    return ops.AllReduce({"sum": ops.ReduceOp.SUM, "max": ops.ReduceOp.MAX, "min": ops.ReduceOp.MIN}[op])(tensor)
+
+
+def barrier(group=None, async_op=False, device_ids=None, timeout=None):
+    """torch.distributed.barrier: an all-reduce of one number, which every device has."""
+    ops.AllReduce()(Tensor([1.0], mindspore.float32)).asnumpy()
+
+
+class DistributedDataParallel(nn.Cell):
+    """torch.nn.parallel.DistributedDataParallel: the same network in every process, gradients averaged over them.
+
+    Parameters start as those of process 0. The average is taken where the gradients are used: see `reduce_gradients`.
+    """
+
+    def __init__(self, module, device_ids=None, output_device=None, dim=0, broadcast_buffers=True, find_unused_parameters=False,
+                 gradient_as_bucket_view=False, static_graph=False):  # fmt: skip
+        super().__init__(auto_prefix=False)
+        self.module = module
+        if get_group_size() > 1:
+            for parameter in module.get_parameters():
+                parameter.set_data(ops.Broadcast(0)((Tensor(parameter.asnumpy()),))[0])
+
+    def construct(self, *args, **kwargs):
+        return self.module(*args, **kwargs)
+
+
+def reduce_gradients(gradients):
+    """Gradients averaged over all processes of a data-parallel run; of a single process, as they are."""
+    if mindspore.get_auto_parallel_context("parallel_mode") != mindspore.ParallelMode.DATA_PARALLEL or get_group_size() == 1:
+        return gradients
+    reduce = ops.AllReduce()
+    return tuple(reduce(g) / get_group_size() for g in gradients)
+
+
+def DataParallel(module, device_ids=None, output_device=None, dim=0):
+    """torch.nn.DataParallel: one process has one device in MindSpore, so it is the network itself."""
+    return module
+
+
+def set_device(device):
+    """torch.cuda.set_device: names the device of this process where MindSpore runs on a GPU or an Ascend chip."""
+    target = mindspore.get_context("device_target")
+    index = device if isinstance(device, int) else getattr(device, "index", None)
+    if target != "CPU" and index is not None:
+        mindspore.set_device(target, index)

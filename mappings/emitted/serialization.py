@@ -1,0 +1,168 @@
+"""Checkpoints: torch.save and torch.load in MindSpore's own format; export of networks."""
+
+import json
+import os
+import shutil
+import tempfile
+
+import mindspore
+import numpy as np
+from mindspore import Parameter, Tensor, nn
+
+STRUCTURE = "structure"
+
+
+def save(obj, f, pickle_module=None, pickle_protocol=2, _use_new_zipfile_serialization=True, _disable_byteorder_record=False):
+    """torch.save: a MindSpore checkpoint under any file name.
+
+    A state dict is written under its own names, as mindspore.save_checkpoint does; other nested dicts, lists and
+    numbers are described by one more entry, called "structure".
+
+    Raises:
+        TypeError: something else than tensors, numbers, strings, dicts, lists and tuples is to be saved.
+    """
+    tensors = {}
+    structure = packed(obj, "", tensors)
+    plain = isinstance(obj, dict) and all(isinstance(k, str) and isinstance(v, Tensor) for k, v in obj.items())
+    text = {} if plain else {STRUCTURE: json.dumps(structure)}
+    entries = [{"name": name, "data": value} for name, value in tensors.items()]
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "saved.ckpt")
+        mindspore.save_checkpoint(entries or [{"name": "empty", "data": Tensor(0)}], path, append_dict=text)
+        if hasattr(f, "write"):
+            with open(path, "rb") as written:
+                shutil.copyfileobj(written, f)
+        else:
+            shutil.copyfile(path, os.fspath(f) + ".part")
+            os.replace(os.fspath(f) + ".part", f)
+
+
+def packed(value, path, tensors):
+    """What json can hold of a value; its tensors go into `tensors` by their path."""
+    if isinstance(value, nn.Cell):
+        raise TypeError("a whole network cannot be saved: save network.state_dict() and build the network anew to load it")
+    if isinstance(value, (Tensor, np.ndarray)):
+        name = path or "tensor"
+        tensors[name] = value if isinstance(value, Tensor) else Tensor(value)
+        return {"tensor": name, "numpy": isinstance(value, np.ndarray)}
+    if isinstance(value, dict):
+        return {"dict": [[packed_key(k), packed(v, f"{path}.{k}" if path else str(k), tensors)] for k, v in value.items()]}
+    if isinstance(value, (list, tuple)):
+        kind = "list" if isinstance(value, list) else "tuple"
+        return {kind: [packed(v, f"{path}.{i}" if path else str(i), tensors) for i, v in enumerate(value)]}
+    if isinstance(value, np.generic):
+        value = value.item()
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return {"value": value}
+    if hasattr(value, "__dict__") and type(value).__name__ == "Namespace":
+        return {"namespace": packed(vars(value), path, tensors)}
+    raise TypeError(f"cannot save {type(value).__name__} at {path or 'the top'}: tensors, numbers, strings, dicts and lists only")
+
+
+def packed_key(key):
+    """Keys of dicts are strings or numbers."""
+    if key is None or isinstance(key, (bool, int, float, str)):
+        return key
+    raise TypeError(f"cannot save a dict with the key {key!r}")
+
+
+def load(f, map_location=None, pickle_module=None, *, weights_only=None, mmap=None, **pickle_load_args):
+    """torch.load of what `save` or mindspore.save_checkpoint wrote, under any file name.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is not a MindSpore checkpoint.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "saved.ckpt")
+        if hasattr(f, "read"):
+            with open(path, "wb") as copy:
+                shutil.copyfileobj(f, copy)
+        elif not os.path.isfile(f):
+            raise FileNotFoundError(f"no checkpoint at {os.fspath(f)}")
+        else:
+            os.symlink(os.path.abspath(f), path)
+        tensors = mindspore.load_checkpoint(path)
+    structure = tensors.pop(STRUCTURE, None)
+    if structure is None:
+        return dict(tensors)
+    return unpacked(json.loads(str(structure)), tensors)
+
+
+def unpacked(structure, tensors):
+    """The value that `packed` described."""
+    (kind, value), *rest = structure.items()
+    if kind == "tensor":
+        found = Tensor(tensors[value].asnumpy()) if structure["numpy"] else tensors[value]
+        return found.asnumpy() if structure["numpy"] else found
+    if kind == "dict":
+        return {key: unpacked(item, tensors) for key, item in value}
+    if kind == "namespace":
+        import argparse
+
+        return argparse.Namespace(**unpacked(value, tensors))
+    if kind in ("list", "tuple"):
+        items = [unpacked(item, tensors) for item in value]
+        return items if kind == "list" else tuple(items)
+    return value
+
+
+def load_state_dict(self, state_dict, strict=True, assign=False):
+    """torch.nn.Module.load_state_dict: raises RuntimeError for missing, unexpected or wrongly shaped entries."""
+    own = self.parameters_dict()
+    missing = [name for name in own if name not in state_dict]
+    unexpected = [name for name in state_dict if name not in own]
+    shapes = [n for n, v in state_dict.items() if n in own and tuple(own[n].shape) != tuple(v.shape)]
+    if shapes or (strict and (missing or unexpected)):
+        raise RuntimeError(f"Error(s) in loading state_dict: missing {missing}, unexpected {unexpected}, wrong shape {shapes}")
+    values = {n: v if isinstance(v, Parameter) else Parameter(v, name=n) for n, v in state_dict.items() if n in own}
+    mindspore.load_param_into_net(self, values)
+    return missing, unexpected
+
+
+def export_network(model, args, f, input_names=None, output_names=None, file_format="ONNX"):
+    """Writes a network for inputs of given shapes, as mindspore.export does, under exactly the given file name."""
+    inputs = tuple(args) if isinstance(args, (tuple, list)) else (args,)
+    training = model.training
+    model.set_train(False)
+    with tempfile.TemporaryDirectory() as folder:
+        mindspore.export(model, *inputs, file_name=os.path.join(folder, "network"), file_format=file_format)
+        (written,) = os.listdir(folder)
+        shutil.copyfile(os.path.join(folder, written), os.fspath(f))
+    model.set_train(training)
+
+
+class TracedNetwork(nn.Cell):
+    """torch.jit.trace: a network with the inputs that it is to be exported for; called, it is the network itself."""
+
+    def __init__(self, network, inputs):
+        super().__init__(auto_prefix=False)
+        self.network = network
+        self.inputs = tuple(inputs) if isinstance(inputs, (tuple, list)) else (inputs,)
+
+    def construct(self, *inputs):
+        return self.network(*inputs)
+
+
+def jit_trace(func, example_inputs=None, optimize=None, check_trace=True, check_inputs=None, check_tolerance=1e-5, strict=True):
+    """torch.jit.trace: remembers the inputs; MindSpore compiles when the network is exported."""
+    return TracedNetwork(func, example_inputs)
+
+
+def jit_save(m, f, _extra_files=None):
+    """torch.jit.save: the traced network as MINDIR.
+
+    Raises:
+        TypeError: the network was not traced, so that the shapes of its inputs are not known.
+    """
+    if not isinstance(m, TracedNetwork):
+        raise TypeError("torch.jit.save needs a traced network: MindSpore exports for inputs of known shapes")
+    export_network(m.network, m.inputs, f, file_format="MINDIR")
+
+
+def jit_load(f, map_location=None, _extra_files=None, _restore_shapes=False):
+    """torch.jit.load: the network of a MINDIR file as a Cell."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "network.mindir")
+        os.symlink(os.path.abspath(f), path)
+        return nn.GraphCell(mindspore.load(path))
