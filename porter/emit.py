@@ -5,9 +5,11 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterable
+from dataclasses import replace
 
 from porter.guards import truth
-from porter.table import PREDICATES, Alternative, Row, emitted_definitions, pure_definitions
+from porter.signature import Signature
+from porter.table import PREDICATES, Alternative, Row, emitted_definitions, load_table, pure_definitions
 
 EXTRAS = "ms_extras"
 HEADER = '"""Functions and classes of PyTorch, in plain MindSpore, for what mindspore.nn and mindspore.ops do not have as it is."""\n'
@@ -219,6 +221,19 @@ def _star_line(row: Row) -> list[str]:
     return [f"{star} = tuple({star}[0]) if len({star}) == 1 and isinstance({star}[0], (list, tuple)) else {star}"]
 
 
+def _parameter_text(row: Row) -> str:
+    """torch's parameter list, with defaults that exist without torch."""
+    ported = []
+    for parameter in row.signature.parameters or ():
+        default = parameter.default
+        if default is not None and default.startswith("torch."):
+            values = load_table().get(default)
+            known = bool(values) and len(values[0].alternatives) == 1 and parameter.name not in row.ignore
+            default = values[0].alternatives[0].to if known else "None"
+        ported.append(replace(parameter, default=default))
+    return Signature(row.name, tuple(ported)).text()
+
+
 def _indent(lines: Iterable[str], by: int) -> str:
     return "".join(" " * by + line + "\n" for line in lines)
 
@@ -231,7 +246,7 @@ def _function_source(row: Row, alternatives: list[Alternative]) -> tuple[str, se
         branches, used = _branches(row, alternatives, "return {}")
         uses |= used
     body = [*_star_line(row), *checks, *branches]
-    parameters = row.signature.text() if row.signature.parameters is not None else "self"
+    parameters = _parameter_text(row) if row.signature.parameters is not None else "self"
     head = f"def {adapter_name(row)}({parameters}):\n    \"\"\"{row.name} on MindSpore.\"\"\"\n"
     return head + _indent(body, 4), uses
 
@@ -248,7 +263,7 @@ def _class_source(row: Row, alternatives: list[Alternative]) -> tuple[str, set[s
     if len(alternatives) > 1:
         lines = _chain(lines)
     base_text, base_used = _runtime(base, row)
-    parameters = row.signature.text()
+    parameters = _parameter_text(row)
     head = f"class {adapter_name(row)}({base_text}):\n    \"\"\"{row.name} on MindSpore.\"\"\"\n\n    def __init__(self{', ' + parameters if parameters else ''}):\n"
     body = _indent([*_star_line(row), *checks, *[line.replace("__init__arguments", "__init__") for line in lines]], 8)
     text = head + body + _attribute_properties(row)
@@ -290,5 +305,5 @@ def _chain(lines: list[str]) -> list[str]:
 def _factory_source(row: Row, alternatives: list[Alternative]) -> tuple[str, set[str]]:
     checks, uses = _checks(row)
     lines, used = _branches(row, alternatives, "return {}")
-    head = f"def {adapter_name(row)}({row.signature.text()}):\n    \"\"\"Builds what {row.name} is on MindSpore.\"\"\"\n"
+    head = f"def {adapter_name(row)}({_parameter_text(row)}):\n    \"\"\"Builds what {row.name} is on MindSpore.\"\"\"\n"
     return head + _indent([*_star_line(row), *checks, *lines], 4), uses | used

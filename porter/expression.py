@@ -94,7 +94,7 @@ def inline(site: Site, alternative: Alternative) -> str:
     """The source text that replaces the call. Raises NotInline where the expression cannot stand there."""
     tree = ast.parse(alternative.to, mode="eval").body
     _single_use(tree, site)
-    if isinstance(tree, ast.Call) and not any(isinstance(k.arg, type(None)) for k in tree.keywords):
+    if isinstance(tree, ast.Call):
         return _call(tree, site)
     return _expression(tree, site)
 
@@ -177,8 +177,19 @@ def _entries(tree: ast.Call, site: Site, signature: Signature | None) -> list[_E
         target = positional[index] if index < len(positional) and not isinstance(argument, ast.Starred) else None
         entries += _entry(argument, target, None, site)
     for keyword in tree.keywords:
+        if keyword.arg is None and _nothing_extra(keyword, site):
+            continue
         entries += _entry(keyword.value, keyword.arg, keyword.arg, site)
     return entries
+
+
+def _nothing_extra(keyword: ast.keyword, site: Site) -> bool:
+    """Whether `**kwargs` of a row holds nothing at this call. Raises NotInline where it holds something."""
+    if not isinstance(keyword.value, ast.Name) or keyword.value.id != site.row.signature.double_star:
+        return False
+    if site.arguments[keyword.value.id].given:
+        raise NotInline(keyword.value.id)
+    return True
 
 
 def _entry(node: ast.expr, target: str | None, keyword: str | None, site: Site) -> list[_Entry]:
@@ -424,6 +435,7 @@ class _Marker(ast.NodeTransformer):
         node.args = [a for argument in node.args for a in self._spliced(argument)]
         node.func = self._descend(node.func, node)
         node.args = [self._descend(a, node) for a in node.args]
+        node.keywords = [k for k in node.keywords if k.arg is not None or not _nothing_extra(k, self.site)]
         for keyword in node.keywords:
             keyword.value = self._descend(keyword.value, node)
         return node

@@ -220,6 +220,9 @@ class Rewriter:
         return edits
 
     def visit_FunctionDef(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> list[Edit]:
+        if any(self.resolve(d) in _OVERLOADS for d in node.decorator_list):
+            start = self.module.data.rindex(b"@", 0, self.span(node.decorator_list[0])[0])
+            return self._gone(node, start)
         edits = self._decorators(node)
         edits += self._renamed_method(node)
         for default in [*node.args.defaults, *node.args.kw_defaults]:
@@ -240,6 +243,15 @@ class Rewriter:
         return edits
 
     visit_AsyncFunctionDef = visit_FunctionDef
+
+    def _gone(self, node: ast.stmt, start: int) -> list[Edit]:
+        """A definition that only torch's compiler reads goes, with the blank lines after it."""
+        data = self.module.data
+        end = data.find(b"\n", self.span(node)[1]) + 1 or len(data)
+        start = data.rfind(b"\n", 0, start) + 1
+        while data[end : end + 1] == b"\n":
+            end += 1
+        return [Edit(start, end, "")]
 
     def visit_Lambda(self, node: ast.Lambda) -> list[Edit]:
         self.functions.append(node)
@@ -695,7 +707,7 @@ class Rewriter:
     def _method_call(self, node: ast.Call, func: ast.Attribute) -> list[Edit] | None:
         receiver = K.without_none(self.kinds(func.value))
         rows = self.table.get(f"torch.Tensor.{func.attr}")
-        if K.is_tensor(receiver) and (rows or hasattr_tensor(func.attr)):
+        if K.is_tensor(receiver):
             return self._tensor_method(node, func, rows)
         known = K.names(receiver)
         if receiver and known <= {"object"} and all(self._is_cell(k.of) for k in receiver):
@@ -1241,6 +1253,7 @@ class Rewriter:
         return ast.unparse(node)
 
 
+_OVERLOADS = frozenset({"torch.jit._overload_method", "torch.jit._overload", "torch._jit_internal._overload_method"})
 _COMPILER_QUESTIONS = frozenset(
     f"torch.{n}" for n in (
         "jit.is_scripting", "jit.is_tracing", "compiler.is_compiling", "compiler.is_dynamo_compiling", "compiler.is_exporting",
@@ -1269,10 +1282,6 @@ def _bound_by(body: list[ast.stmt]) -> set[str]:
         elif isinstance(node, ast.Import | ast.ImportFrom):
             found |= {a.asname or a.name for a in node.names}
     return found
-
-
-def hasattr_tensor(name: str) -> bool:
-    return name in _COMMON_METHODS
 
 
 def _is_super(node: ast.Call) -> bool:
@@ -1440,7 +1449,8 @@ def _read_after(function: ast.AST, name: str, node: ast.AST) -> bool:
     return False
 
 
-_COMMON_METHODS: frozenset[str] = frozenset()
+# methods of Python's own containers; a sparse or named tensor has them too, which no ported program may hold
+_COMMON_METHODS: frozenset[str] = frozenset("values keys items index count copy apply get pop update format".split())
 _BUILTIN_VALUES = {"torch.nn.Module": "mindspore.nn.Cell", "torch.Tensor": "mindspore.Tensor"}
 _BUILTIN_CALLS: dict[str, str] = {}
 

@@ -10,7 +10,7 @@ import importlib.util
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
@@ -268,19 +268,34 @@ def run(job: dict[str, Any]) -> dict[str, Any]:
     if not callable(model):
         raise SystemExit(f"porter.tracing: {job['expression']} gives {type(model).__name__}, not a module")
     hook = torch.nn.modules.module.register_module_forward_pre_hook(recorder.entered)
-    try:
-        _forward(model, job["inputs"])
-    except Exception as error:
-        raise SystemExit(f"porter.tracing: the traced run raised {type(error).__name__}: {error}") from None
-    finally:
-        hook.remove()
+    first: Exception | None = None
+    for inputs in _draws(job["inputs"]):
+        try:
+            _forward(model, inputs)
+            break
+        except Exception as error:
+            first = first or error
+    else:
+        raise SystemExit(f"porter.tracing: the traced run raised {type(first).__name__}: {first}")
+    hook.remove()
     return recorder.result()
 
 
-def _forward(model: Any, specs: list[str]) -> None:
+def _draws(specs: list[str]) -> Iterator[list[Any]]:
+    """Sample inputs: random ones, then, for models that take lengths, integers equal to a size of another input."""
     from porter.parity.samples import draw_all, parse_spec
 
-    inputs = [torch.from_numpy(a) for a in draw_all([parse_spec(s) for s in specs])]
+    parsed = [parse_spec(s) for s in specs]
+    arrays = list(draw_all(parsed))
+    yield arrays
+    if any(a.dtype.kind in "iu" for a in arrays):
+        sizes = sorted({n for a in arrays if a.dtype.kind == "f" for n in a.shape[1:]}, reverse=True)
+        for size in sizes:
+            yield [numpy.full_like(a, size) if a.dtype.kind in "iu" else a for a in arrays]
+
+
+def _forward(model: Any, arrays: list[Any]) -> None:
+    inputs = [torch.from_numpy(a) for a in arrays]
     if isinstance(model, torch.nn.Module):
         model.eval()
     with torch.no_grad():
