@@ -1,0 +1,125 @@
+"""Recurrent layers of torch.nn: their signatures, and inputs without a batch axis."""
+
+import mindspore
+from mindspore import nn, ops
+
+
+class LSTM(nn.LSTM):
+    """torch.nn.LSTM without proj_size."""
+
+    def __init__(self, input_size, hidden_size, num_layers=1, bias=True, batch_first=False, dropout=0.0,
+                 bidirectional=False, proj_size=0, device=None, dtype=None):
+        if proj_size:
+            raise ValueError('LSTM with proj_size has no MindSpore form')
+        super().__init__(input_size, hidden_size, num_layers=num_layers, has_bias=bool(bias), batch_first=batch_first,
+                         dropout=float(dropout), bidirectional=bidirectional, dtype=dtype or mindspore.float32)
+        self.batch_axis = 0 if batch_first else 1
+        self.input_size = input_size
+        self.dropout = dropout
+
+    def flatten_parameters(self):
+        """torch.nn.RNNBase.flatten_parameters: nothing to do."""
+
+    def construct(self, x, hx=None, seq_length=None):
+        if x.ndim == 3:
+            return super().construct(x, hx, seq_length)
+        if hx is not None:
+            hx = (hx[0].expand_dims(1), hx[1].expand_dims(1))
+        y, hn = super().construct(x.expand_dims(self.batch_axis), hx)
+        return y.squeeze(self.batch_axis), (hn[0].squeeze(1), hn[1].squeeze(1))
+
+
+class GRU(nn.GRU):
+    """torch.nn.GRU."""
+
+    def __init__(self, input_size, hidden_size, num_layers=1, bias=True, batch_first=False, dropout=0.0,
+                 bidirectional=False, device=None, dtype=None):
+        super().__init__(input_size, hidden_size, num_layers=num_layers, has_bias=bool(bias), batch_first=batch_first,
+                         dropout=float(dropout), bidirectional=bidirectional, dtype=dtype or mindspore.float32)
+        self.batch_axis = 0 if batch_first else 1
+        self.input_size = input_size
+        self.dropout = dropout
+
+    def flatten_parameters(self):
+        """torch.nn.RNNBase.flatten_parameters: nothing to do."""
+
+    def construct(self, x, hx=None, seq_length=None):
+        if x.ndim == 3:
+            return super().construct(x, hx, seq_length)
+        if hx is not None:
+            hx = hx.expand_dims(1)
+        y, hn = super().construct(x.expand_dims(self.batch_axis), hx)
+        return y.squeeze(self.batch_axis), hn.squeeze(1)
+
+
+class RNN(nn.RNN):
+    """torch.nn.RNN."""
+
+    def __init__(self, input_size, hidden_size, num_layers=1, nonlinearity='tanh', bias=True, batch_first=False,
+                 dropout=0.0, bidirectional=False, device=None, dtype=None):
+        super().__init__(input_size, hidden_size, num_layers=num_layers, nonlinearity=nonlinearity,
+                         has_bias=bool(bias), batch_first=batch_first, dropout=float(dropout),
+                         bidirectional=bidirectional, dtype=dtype or mindspore.float32)
+        self.batch_axis = 0 if batch_first else 1
+        self.input_size = input_size
+        self.dropout = dropout
+
+    def flatten_parameters(self):
+        """torch.nn.RNNBase.flatten_parameters: nothing to do."""
+
+    def construct(self, x, hx=None, seq_length=None):
+        if x.ndim == 3:
+            return super().construct(x, hx, seq_length)
+        if hx is not None:
+            hx = hx.expand_dims(1)
+        y, hn = super().construct(x.expand_dims(self.batch_axis), hx)
+        return y.squeeze(self.batch_axis), hn.squeeze(1)
+
+
+class LSTMCell(nn.LSTMCell):
+    """torch.nn.LSTMCell."""
+
+    def __init__(self, input_size, hidden_size, bias=True, device=None, dtype=None):
+        super().__init__(input_size, hidden_size, bool(bias), dtype=dtype or mindspore.float32)
+
+    def construct(self, x, hx=None):
+        batch = x if x.ndim == 2 else x.expand_dims(0)
+        if hx is None:
+            zeros = ops.zeros((batch.shape[0], self.hidden_size), x.dtype)
+            hx = (zeros, zeros)
+        elif x.ndim == 1:
+            hx = (hx[0].expand_dims(0), hx[1].expand_dims(0))
+        h, c = super().construct(batch, hx)
+        return (h, c) if x.ndim == 2 else (h.squeeze(0), c.squeeze(0))
+
+
+class GRUCell(nn.GRUCell):
+    """torch.nn.GRUCell."""
+
+    def __init__(self, input_size, hidden_size, bias=True, device=None, dtype=None):
+        super().__init__(input_size, hidden_size, bool(bias), dtype=dtype or mindspore.float32)
+
+    def construct(self, x, hx=None):
+        batch = x if x.ndim == 2 else x.expand_dims(0)
+        if hx is None:
+            hx = ops.zeros((batch.shape[0], self.hidden_size), x.dtype)
+        elif x.ndim == 1:
+            hx = hx.expand_dims(0)
+        h = super().construct(batch, hx)
+        return h if x.ndim == 2 else h.squeeze(0)
+
+
+class RNNCell(nn.RNNCell):
+    """torch.nn.RNNCell."""
+
+    def __init__(self, input_size, hidden_size, bias=True, nonlinearity='tanh', device=None, dtype=None):
+        super().__init__(input_size, hidden_size, bool(bias), nonlinearity, dtype=dtype or mindspore.float32)
+
+    def construct(self, x, hx=None):
+        batch = x if x.ndim == 2 else x.expand_dims(0)
+        if hx is None:
+            hx = ops.zeros((batch.shape[0], self.hidden_size), x.dtype)
+        elif x.ndim == 1:
+            hx = hx.expand_dims(0)
+        h = super().construct(batch, hx)
+        return h if x.ndim == 2 else h.squeeze(0)
