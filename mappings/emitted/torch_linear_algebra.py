@@ -63,3 +63,46 @@ def cosine_similarity(x1, x2, dim=1, eps=1e-8):
     first = ops.clamp(norm(x1, 2, dim, True), min=eps)
     second = ops.clamp(norm(x2, 2, dim, True), min=eps)
     return ops.sum(x1 / first * (x2 / second), dim)
+
+
+def linalg_norm(A, ord=None, dim=None, keepdim=False, *, out=None, dtype=None):
+    """torch.linalg.norm: a vector norm, or a matrix norm where an order and two axes are given."""
+    axes = tuple(range(A.ndim)) if dim is None else dim
+    if ord is None or isinstance(axes, int) or len(axes) == 1:
+        return norm(A, 2 if ord is None else ord, dim, keepdim, dtype=dtype)
+    return ops.matrix_norm(A, ord, axis=axes, keepdims=keepdim, dtype=dtype)
+
+
+def solve(A, B):
+    """torch.linalg.solve."""
+    vector = B.ndim == A.ndim - 1
+    solution = ops.matrix_solve(A, B.expand_dims(-1) if vector else B)
+    return solution.squeeze(-1) if vector else solution
+
+
+def linalg_svd(A, full_matrices=True):
+    """torch.linalg.svd: U, S, V^H."""
+    s, u, v = ops.svd(A, full_matrices)
+    return u, s, ops.swapaxes(v, -1, -2)
+
+
+def matrix_rank(A, tol=None):
+    """torch.linalg.matrix_rank."""
+    values = ops.svd(A, compute_uv=False)
+    if tol is None:
+        tol = ops.amax(values, -1, True) * (1.1920928955078125e-07 * max(A.shape[-2:]))
+    return ops.sum(values > tol, -1)
+
+
+def cond(A):
+    """torch.linalg.cond in the 2-norm."""
+    values = ops.svd(A, compute_uv=False)
+    return values[..., 0] / values[..., -1]
+
+
+def lstsq(A, B):
+    """torch.linalg.lstsq for a tall matrix of full rank: solution, and empty residuals, rank and singular values."""
+    q, r = ops.qr(A)
+    solution = solve(r, ops.matmul(ops.swapaxes(q, -1, -2), B))
+    empty = ops.zeros((0,), A.dtype)
+    return solution, empty, empty, empty

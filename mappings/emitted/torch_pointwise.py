@@ -7,3 +7,8 @@ from mindspore import ops
 def bitwise_not(input):
     """torch.bitwise_not."""
     return ops.logical_not(input) if input.dtype == mindspore.bool_ else -1 - input
+
+
+def entr(input):
+    """torch.special.entr: -x log x, 0 at 0 and -inf below."""
+    return ops.where(input < 0, float('-inf'), -ops.xlogy(input, input))
