@@ -23,10 +23,14 @@ TRACED = (
 )
 
 
-def ported_tree(*, fuse: bool = False, target: str = "portable") -> PortedTree:
-    """The port of reference_torch, with what runs of both profiles show."""
+def traced() -> Facts:
+    """What runs of both profiles show."""
+    return merged([trace(spec, INPUT, (REFERENCE,)) for spec in TRACED])
+
+
+def ported_tree(facts: Facts, *, fuse: bool = False, target: str = "portable") -> PortedTree:
+    """The port of reference_torch."""
     texts, _ = read_tree((REFERENCE,))
-    facts = merged([trace(spec, INPUT, (REFERENCE,)) for spec in TRACED])
     return convert_tree(texts, table=load_table(), facts=facts, fuse=fuse, target=target)
 
 
@@ -44,7 +48,7 @@ def merged(found: list[Facts]) -> Facts:
 
 def main(arguments: list[str]) -> int:
     """Writes what changed and takes away what is no longer there; with --check it only names that."""
-    tree = ported_tree()
+    tree = ported_tree(traced())
     old = read_tree((PORTED,))[0] if PORTED.is_dir() else {}
     stale = sorted(n for n in {*old, *tree.files} if old.get(n) != tree.files.get(n))
     if "--check" in arguments:
