@@ -1,6 +1,7 @@
 """Convolutions of torch.nn.functional."""
 
 from mindspore import ops
+from mappings.emitted.functional_vision import pad
 from porter.pure import spread
 
 
@@ -86,7 +87,7 @@ def _cropped(whole, bias, padding, output_padding):
     for axis in range(count):
         cut = (-padding[axis], extra[axis] - padding[axis]) + cut
     if cut != (0,) * (2 * count):
-        whole = ops.pad(whole, cut)
+        whole = pad(whole, cut)
     return whole if bias is None else whole + bias.reshape((-1,) + (1,) * count)
 
 

@@ -4,6 +4,7 @@ import numpy as np
 
 import mindspore
 from mindspore import Tensor, ops
+from mappings.emitted.nn_padding import crop
 from porter.pure import spread
 
 
@@ -92,6 +93,14 @@ def cubic_kernel(distance, a):
     near = ((a + 2) * distance - (a + 3)) * distance * distance + 1
     far = ((a * distance - 5 * a) * distance + 8 * a) * distance - 4 * a
     return np.where(distance <= 1, near, np.where(distance < 2, far, 0.0))
+
+
+def pad(input, pad, mode='constant', value=None):
+    """torch.nn.functional.pad; mindspore.ops.pad reads the wrong places on CPU where a number is negative."""
+    if min(pad) < 0:
+        input = crop(input, pad)
+        pad = tuple([max(size, 0) for size in pad])
+    return ops.pad(input, pad, mode=mode, value=value) if max(pad) > 0 else input
 
 
 def upsample(input, size=None, scale_factor=None, mode='nearest', align_corners=None):

@@ -1,0 +1,100 @@
+"""Normalization of torch.nn.functional."""
+
+import mindspore
+from mindspore import ops
+
+
+def layer_norm(input, normalized_shape, weight=None, bias=None, eps=1e-05):
+    """torch.nn.functional.layer_norm; mindspore.ops.layer_norm has no CPU kernel, the primitive has."""
+    shape = tuple(normalized_shape)
+    axis = input.ndim - len(shape)
+    weight = ops.ones(shape, input.dtype) if weight is None else weight
+    bias = ops.zeros(shape, input.dtype) if bias is None else bias
+    return ops.LayerNorm(axis, axis, eps)(input, weight, bias)[0]
+
+
+def rms_norm(input, normalized_shape, weight=None, eps=None):
+    """torch.nn.functional.rms_norm."""
+    axes = tuple(range(-len(normalized_shape), 0))
+    if eps is None:
+        eps = float_eps(input.dtype)
+    result = input * ops.rsqrt(ops.mean(ops.square(input), axes, True) + eps)
+    return result if weight is None else result * weight
+
+
+def float_eps(dtype):
+    """The distance of 1 to the next number of a floating dtype."""
+    return {mindspore.float16: 2.0**-10, mindspore.bfloat16: 2.0**-7, mindspore.float64: 2.0**-52}.get(dtype, 2.0**-23)
+
+
+def group_norm(input, num_groups, weight=None, bias=None, eps=1e-05):
+    """torch.nn.functional.group_norm."""
+    grouped = input.reshape((input.shape[0], num_groups, -1))
+    centred = grouped - ops.mean(grouped, -1, True)
+    result = centred * ops.rsqrt(ops.mean(ops.square(centred), -1, True) + eps)
+    return per_channel(result.reshape(input.shape), weight, bias)
+
+
+def per_channel(input, weight, bias):
+    """The input times `weight` plus `bias`, both None or one number for each channel."""
+    shape = (-1,) + (1,) * (input.ndim - 2)
+    if weight is not None:
+        input = input * weight.reshape(shape)
+    return input if bias is None else input + bias.reshape(shape)
+
+
+def batch_norm(input, running_mean, running_var, weight=None, bias=None, training=False, momentum=0.1, eps=1e-05):
+    """torch.nn.functional.batch_norm; in training the running statistics, which must be parameters, move."""
+    shape = (1, -1) + (1,) * (input.ndim - 2)
+    if not training:
+        centred = input - running_mean.reshape(shape)
+        return per_channel(centred * ops.rsqrt(running_var.reshape(shape) + eps), weight, bias)
+    axes = (0,) + tuple(range(2, input.ndim))
+    mean = ops.mean(input, axes, True)
+    centred = input - mean
+    variance = ops.mean(ops.square(centred), axes, True)
+    if running_mean is not None:
+        update_statistics(running_mean, running_var, mean.reshape(-1), variance.reshape(-1), momentum,
+                          input.size // input.shape[1])
+    return per_channel(centred * ops.rsqrt(variance + eps), weight, bias)
+
+
+def update_statistics(running_mean, running_var, mean, variance, momentum, count):
+    """Moves running statistics towards those of a batch, the variance as the unbiased one of `count` values."""
+    unbiased = ops.stop_gradient(variance) * (count / max(count - 1, 1))
+    ops.assign(running_mean, running_mean * (1 - momentum) + ops.stop_gradient(mean) * momentum)
+    ops.assign(running_var, running_var * (1 - momentum) + unbiased * momentum)
+
+
+def instance_norm(input, running_mean=None, running_var=None, weight=None, bias=None, use_input_stats=True,
+                  momentum=0.1, eps=1e-05):
+    """torch.nn.functional.instance_norm."""
+    if not use_input_stats:
+        return batch_norm(input, running_mean, running_var, weight, bias, False, momentum, eps)
+    axes = tuple(range(2, input.ndim))
+    mean = ops.mean(input, axes, True)
+    centred = input - mean
+    variance = ops.mean(ops.square(centred), axes, True)
+    if running_mean is not None:
+        update_statistics(running_mean, running_var, ops.mean(mean, 0).reshape(-1), ops.mean(variance, 0).reshape(-1),
+                          momentum, input.size // (input.shape[0] * input.shape[1]))
+    return per_channel(centred * ops.rsqrt(variance + eps), weight, bias)
+
+
+def local_response_norm(input, size, alpha=1e-4, beta=0.75, k=1.0):
+    """torch.nn.functional.local_response_norm."""
+    channels = input.shape[1]
+    squares = ops.square(input).reshape((input.shape[0], 1, channels, -1))
+    padded = ops.pad(squares, (0, 0, size // 2, (size - 1) // 2))
+    mean = ops.avg_pool2d(padded, (size, 1), 1).reshape(input.shape)
+    return input / ops.pow(mean * alpha + k, beta)
+
+
+def normalize(input, p=2.0, dim=1, eps=1e-12, out=None):
+    """torch.nn.functional.normalize."""
+    if p == 2:
+        return input * ops.rsqrt(ops.maximum(ops.sum(ops.square(input), dim, keepdim=True), eps * eps))
+    if p == float('inf'):
+        return input / ops.maximum(ops.amax(ops.abs(input), dim, keepdims=True), eps)
+    total = ops.sum(ops.pow(ops.abs(input), p), dim, keepdim=True)
+    return input / ops.maximum(ops.pow(total, 1.0 / p), eps)
