@@ -670,14 +670,20 @@ class Rewriter:
 
     def _left(self, node: ast.Call, name: str) -> list[Edit]:
         """A call that stays as it was; its root name stays bound to a stand-in."""
-        self._keep_root(node.func)
-        return [e for a in [*node.args, *(k.value for k in node.keywords)] for e in self.visit(a)]
+        return self._keep_root(node.func) + [e for a in [*node.args, *(k.value for k in node.keywords)] for e in self.visit(a)]
 
-    def _keep_root(self, node: ast.expr) -> None:
+    def _keep_root(self, node: ast.expr) -> list[Edit]:
+        """Keeps the root of a torch name bound, to a stand-in; names that MindSpore takes are written out in full."""
         while isinstance(node, ast.Attribute):
             node = node.value
-        if isinstance(node, ast.Name):
-            self.needs.left[node.id] = None
+        if not isinstance(node, ast.Name):
+            return []
+        full = self.program.resolve(self.module, node.id)
+        if node.id in _MINDSPORE_NAMES and full is not None:
+            self.needs.left["torch"] = None
+            return [Edit(*self.span(node), full)]
+        self.needs.left[node.id] = None
+        return []
 
     def _super_call(self, node: ast.Call) -> list[Edit]:
         assert isinstance(node.func, ast.Attribute) and self.classes is not None
@@ -997,8 +1003,7 @@ class Rewriter:
             return None
         text = self._reference_text(node, name)
         if text is None:
-            self._keep_root(node)
-            return []
+            return self._keep_root(node)
         return self.replace(node, text)
 
     def _reference_text(self, node: ast.Name | ast.Attribute, name: str) -> str | None:
@@ -1155,8 +1160,7 @@ class Rewriter:
             if name.startswith(("torch.backends.", "torch._dynamo.", "torch._C.")):
                 return self._statement(node, "")
             self.report(node, "MSP208", f"assignment to {name}", "port this line by hand", symbol=name)
-            self._keep_root(node.targets[0])
-            return self.visit(node.value)
+            return self._keep_root(node.targets[0]) + self.visit(node.value)
         edits = self.children(node)
         closing = self._closing.get(id(node))
         if closing:
@@ -1253,6 +1257,7 @@ class Rewriter:
         return ast.unparse(node)
 
 
+_MINDSPORE_NAMES = frozenset({"nn", "ops", "mint", "mindspore", "Tensor", "Parameter"})
 _OVERLOADS = frozenset({"torch.jit._overload_method", "torch.jit._overload", "torch._jit_internal._overload_method"})
 _COMPILER_QUESTIONS = frozenset(
     f"torch.{n}" for n in (

@@ -453,7 +453,7 @@ def _broken_expressions(raw: dict[str, Any], signature: Signature, place: Locati
                              "use it on the right, add a require, or list it under ignore if it cannot change a value")
 
 
-_BUILTINS = frozenset("True False None len tuple list int float bool str isinstance range max min sum abs slice all any type round".split())
+_BUILTINS = frozenset("True False None len tuple list int float bool str isinstance range max min sum abs slice all any type round setattr getattr".split())
 
 
 def _free_names(tree: ast.AST) -> tuple[set[str], set[str]]:
