@@ -16,6 +16,7 @@ from porter.kinds import ANY, NOTHING, Kind, Kinds, join, one
 from porter.program import Class, Function, Module, Program
 from porter.table import Row
 from porter.trace import Facts, Span
+from porter.training import LOADER, annotated_object, loader_object
 
 Key = tuple[str, str, str]
 Env = dict[str, Kinds]
@@ -470,7 +471,7 @@ class Inference:
             return _instance(name or "")
         if short in _BUILTIN_INSTANCES and (name is None or not self.program.is_torch(name)):
             return _BUILTIN_INSTANCES[short]
-        return ANY
+        return annotated_object(self, name) or ANY
 
     def _annotated_generic(self, node: ast.Subscript, scope: Scope) -> Kinds:
         outer = ast.unparse(node.value).rpartition(".")[2]
@@ -867,6 +868,8 @@ class Inference:
             function = self.program.functions[kind.of]
             self._pass(function, call, skip=0)
             return self._returns(function)
+        if kind.of == LOADER:
+            return loader_object(self, call.positional, call.keywords)
         return self._row_result(self.table.get(kind.of), call, ())
 
     def _call_bound(self, kind: Kind, call: _Call, scope: Scope) -> Kinds:

@@ -29,6 +29,7 @@ from porter.infer import Inference, span_of
 from porter.kinds import ANY, Kinds
 from porter.program import Function, Module, Program, absolute
 from porter.table import Alternative, Row, emitted_definitions
+from porter.training import Training
 
 if TYPE_CHECKING:
     from porter.fuse import FusionPlan
@@ -77,6 +78,7 @@ class Rewriter:
         self.parents: dict[int, ast.AST] = {}
         self.taken: set[str] = set()
         explore(module.tree, self.parents, self.taken)
+        self.training = Training(self)
 
     # --- text --------------------------------------------------------------------------------------------------------
 
@@ -180,6 +182,9 @@ class Rewriter:
         return [edit for statement in body for edit in self.visit(statement)]
 
     def visit(self, node: ast.AST) -> list[Edit]:
+        planned = self.training.edits(node) if isinstance(node, ast.stmt) else None
+        if planned is not None:
+            return planned
         fused = self.fusions.edits(self, node) if self.fusions is not None else None
         if fused is not None:
             return fused
