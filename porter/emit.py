@@ -101,7 +101,39 @@ def _closure(names: Iterable[str]) -> list[str]:
 
     for name in names:
         visit(name)
-    return list(order)
+    return _bases_first(list(order))
+
+
+def _bases_first(names: list[str]) -> list[str]:
+    """The same order, but what a definition needs when it is executed, such as a base class, stands before it."""
+    placed: dict[str, None] = {}
+
+    def place(name: str) -> None:
+        if name not in placed:
+            for needed in _executed_names(_definition(name).text):
+                if needed in names and needed != name:
+                    place(needed)
+            placed[name] = None
+
+    for name in names:
+        place(name)
+    return list(placed)
+
+
+def _executed_names(text: str) -> list[str]:
+    """Names that are read when a definition is executed, those inside of functions left out."""
+    found: dict[str, None] = {}
+    waiting: list[ast.AST] = list(ast.parse(text).body)
+    while waiting:
+        node = waiting.pop(0)
+        if isinstance(node, ast.Name):
+            found[node.id] = None
+        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            defaults = [d for d in [*node.args.defaults, *node.args.kw_defaults] if d is not None]
+            waiting += [*defaults, *getattr(node, "decorator_list", [])]
+        else:
+            waiting += ast.iter_child_nodes(node)
+    return list(found)
 
 
 def _import_block(imports: set[str]) -> str:
