@@ -16,7 +16,7 @@ from porter.expression import NotInline, Site, Written, inline, mindspore_signat
 from porter.guards import UNKNOWN, Argument, choose_alternative, evaluate_node, truth
 from porter.infer import Inference
 from porter.kinds import ANY, Kinds
-from porter.layout import fitted
+from porter.layout import LONGEST, fitted
 from porter.program import Module, Program
 from porter.rewrite import Edit, Rewriter, _read_after
 from porter.table import Alternative, Row, mappings_directory
@@ -172,7 +172,7 @@ class FusionPlan:
         start, end = rewriter.span(node)
         data = rewriter.module.data
         line = data.rfind(b"\n", 0, start) + 1
-        text = fitted(data[line:start].decode(), text)
+        text = fitted(data[line:start].decode(), text, longest=LONGEST)
         if group.end is None:
             return [Edit(start, end, text)]
         last = rewriter.span(group.end)[1]

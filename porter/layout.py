@@ -6,11 +6,13 @@ import io
 import tokenize
 
 LONGEST = 110
+SHORTEST = 100  # no file is so narrow that a call must break before
 
 
-def fitted(before: str, text: str, longest: int = LONGEST) -> str:
-    """`text`, a call that follows `before` on its line; where that is too long its arguments go on below each other."""
-    if "\n" in text or len(before) + len(text) <= longest:
+def fitted(before: str, text: str, after: str = "", longest: int = LONGEST) -> str:
+    """`text`, a call that stands between `before` and `after` on its line; where that is too long it goes on below."""
+    longest = max(longest, SHORTEST)
+    if "\n" in text or len(before) + len(text) + len(after.rstrip()) <= longest:
         return text
     parts = _arguments(text)
     if parts is None:

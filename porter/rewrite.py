@@ -27,6 +27,7 @@ from porter.guards import (
 )
 from porter.infer import Inference, span_of
 from porter.kinds import ANY, Kinds
+from porter.layout import LONGEST, fitted
 from porter.program import Function, Module, Program, absolute
 from porter.table import Alternative, Row, emitted_definitions
 from porter.training import Training
@@ -935,7 +936,16 @@ class Rewriter:
             new = inline(Site(row, bound, written, own, call, self.spell), alternative)
         except (NotInline, cst.ParserSyntaxError):
             return None
-        return self._wrapped(node, new)
+        return self._wrapped(node, self._fitted(node, new))
+
+    def _fitted(self, node: ast.Call, text: str) -> str:
+        """A call that has outgrown its line goes on below; the longest line that the author writes is the measure."""
+        start, end = self.span(node)
+        data = self.module.data
+        before = data[data.rfind(b"\n", 0, start) + 1 : start].decode("utf-8")
+        after = data[end : data.find(b"\n", end)].decode("utf-8").partition("#")[0]
+        longest = min(max(map(len, self.module.text.splitlines())), LONGEST)
+        return fitted(before, text, after, longest)
 
     def _wrapped(self, node: ast.AST, text: str) -> str:
         """Parentheses where the new expression stands beside an operator or before a dot."""
