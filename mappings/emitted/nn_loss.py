@@ -7,7 +7,7 @@ from mindspore import Parameter, nn, ops
 from mappings.emitted.nn_vision import PairwiseDistance
 
 
-def reduced(loss, reduction):
+def reduced_loss(loss, reduction):
     """A loss by torch's reduction: 'mean', 'sum' or 'none'."""
     if reduction == 'mean':
         return loss.mean()
@@ -25,9 +25,9 @@ class SmoothL1Loss(nn.Cell):
     def construct(self, input, target):
         distance = ops.abs(input - target)
         if self.beta == 0:
-            return reduced(distance, self.reduction)
+            return reduced_loss(distance, self.reduction)
         near = 0.5 * ops.square(distance) / self.beta
-        return reduced(ops.where(distance < self.beta, near, distance - 0.5 * self.beta), self.reduction)
+        return reduced_loss(ops.where(distance < self.beta, near, distance - 0.5 * self.beta), self.reduction)
 
 
 class BCELoss(nn.Cell):
@@ -40,7 +40,7 @@ class BCELoss(nn.Cell):
 
     def construct(self, input, target):
         loss = -(target * ops.maximum(ops.log(input), -100.0) + (1 - target) * ops.maximum(ops.log(1 - input), -100.0))
-        return reduced(loss if self.weight is None else loss * self.weight, self.reduction)
+        return reduced_loss(loss if self.weight is None else loss * self.weight, self.reduction)
 
 
 class BCEWithLogitsLoss(nn.Cell):
@@ -57,7 +57,7 @@ class BCEWithLogitsLoss(nn.Cell):
     def construct(self, input, target):
         positive = target if self.pos_weight is None else target * self.pos_weight
         loss = -(positive * ops.logsigmoid(input) + (1 - target) * ops.logsigmoid(-input))
-        return reduced(loss if self.weight is None else loss * self.weight, self.reduction)
+        return reduced_loss(loss if self.weight is None else loss * self.weight, self.reduction)
 
 
 class KLDivLoss(nn.Cell):
@@ -75,7 +75,7 @@ class KLDivLoss(nn.Cell):
             loss = ops.xlogy(target, target) - target * input
         if self.reduction == 'batchmean':
             return loss.sum() / input.shape[0]
-        return reduced(loss, self.reduction)
+        return reduced_loss(loss, self.reduction)
 
 
 class CrossEntropyLoss(nn.Cell):
@@ -119,7 +119,7 @@ class HingeEmbeddingLoss(nn.Cell):
     def construct(self, input, target):
         zero = ops.zeros_like(input)
         loss = ops.where(target == 1, zero, ops.relu(self.margin - input)) + ops.where(target == -1, zero, input)
-        return reduced(loss, self.reduction)
+        return reduced_loss(loss, self.reduction)
 
 
 class MarginRankingLoss(nn.Cell):
@@ -131,7 +131,7 @@ class MarginRankingLoss(nn.Cell):
         self.reduction = reduction
 
     def construct(self, input1, input2, target):
-        return reduced(ops.relu(-target * (input1 - input2) + self.margin), self.reduction)
+        return reduced_loss(ops.relu(-target * (input1 - input2) + self.margin), self.reduction)
 
 
 class SoftMarginLoss(nn.Cell):
@@ -142,7 +142,7 @@ class SoftMarginLoss(nn.Cell):
         self.reduction = reduction
 
     def construct(self, input, target):
-        return reduced(ops.log1p(ops.exp(-target * input)), self.reduction)
+        return reduced_loss(ops.log1p(ops.exp(-target * input)), self.reduction)
 
 
 class MultiLabelSoftMarginLoss(nn.Cell):
@@ -157,7 +157,7 @@ class MultiLabelSoftMarginLoss(nn.Cell):
         loss = -(target * ops.logsigmoid(input) + (1 - target) * ops.logsigmoid(-input))
         if self.weight is not None:
             loss = loss * self.weight
-        return reduced(loss.mean(-1), self.reduction)
+        return reduced_loss(loss.mean(-1), self.reduction)
 
 
 class MultiLabelMarginLoss(nn.Cell):
@@ -177,7 +177,7 @@ class MultiLabelMarginLoss(nn.Cell):
         scores = (chosen * input.expand_dims(-2)).sum(-1, keepdims=True)
         margins = ops.relu(1 - scores + input.expand_dims(-2))
         loss = margins * others.expand_dims(-2) * given.astype(input.dtype).expand_dims(-1)
-        return reduced(loss.sum((-2, -1)) / classes, self.reduction)
+        return reduced_loss(loss.sum((-2, -1)) / classes, self.reduction)
 
 
 class MultiMarginLoss(nn.Cell):
@@ -199,7 +199,7 @@ class MultiMarginLoss(nn.Cell):
             loss = ops.square(loss)
         if self.weight is not None:
             loss = loss * (hot * self.weight).sum(-1, keepdims=True)
-        return reduced((loss * (1 - hot)).sum(-1) / classes, self.reduction)
+        return reduced_loss((loss * (1 - hot)).sum(-1) / classes, self.reduction)
 
 
 class PoissonNLLLoss(nn.Cell):
@@ -221,7 +221,7 @@ class PoissonNLLLoss(nn.Cell):
             above = ops.maximum(target, 1.0)
             stirling = above * ops.log(above) - above + 0.5 * ops.log(2 * math.pi * above)
             loss = loss + ops.where(target > 1, stirling, ops.zeros_like(loss))
-        return reduced(loss, self.reduction)
+        return reduced_loss(loss, self.reduction)
 
 
 class GaussianNLLLoss(nn.Cell):
@@ -240,7 +240,7 @@ class GaussianNLLLoss(nn.Cell):
         loss = 0.5 * (ops.log(var) + ops.square(input - target) / var)
         if self.full:
             loss = loss + 0.5 * math.log(2 * math.pi)
-        return reduced(loss, self.reduction)
+        return reduced_loss(loss, self.reduction)
 
 
 class TripletMarginWithDistanceLoss(nn.Cell):
@@ -258,7 +258,7 @@ class TripletMarginWithDistanceLoss(nn.Cell):
         far = self.distance_function(anchor, negative)
         if self.swap:
             far = ops.minimum(far, self.distance_function(positive, negative))
-        return reduced(ops.relu(near - far + self.margin), self.reduction)
+        return reduced_loss(ops.relu(near - far + self.margin), self.reduction)
 
 
 class TripletMarginLoss(TripletMarginWithDistanceLoss):
