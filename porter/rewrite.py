@@ -1059,7 +1059,7 @@ class Rewriter:
             # nothing in a ported program is an instance of it
             return "()" if context == "isinstance" else self._annotation_fallback()
         if context == "annotation":
-            return self.spell(row.cells[0] if row.cells[0].startswith("mindspore") else row.cells[0])
+            return self.spell(next((c for c in row.cells if c.startswith("mindspore.")), row.cells[0]))
         cells = _without_subclasses([c for c in row.cells if _is_class_name(c)])
         spelled = [self.spell(c) for c in cells] or ["()"]
         if not cells or len(cells) == 1:
