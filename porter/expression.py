@@ -197,6 +197,8 @@ def _entry(node: ast.expr, target: str | None, keyword: str | None, site: Site) 
         return [_Entry(None, None, w.star + w.text, w) for w in site.written.get(node.value.id, ())]
     if isinstance(node, ast.Starred):
         return [_Entry(None, None, "*" + _expression(node.value, site, tight=True), None)]
+    if isinstance(node, ast.Name) and node.id == "self" and site.receiver is not None:
+        return [_Entry(target, keyword, site.receiver, Written(site.receiver, None, "", -1))]
     if isinstance(node, ast.Name) and node.id in site.arguments and node.id != site.row.signature.star:
         written = site.written.get(node.id, ())
         if written:
@@ -386,7 +388,7 @@ class _Substitute:
         return _Marker(self).visit(ast.parse(ast.unparse(node), mode="eval").body)  # type: ignore[no-any-return]
 
     def mark(self, text: str, tight: bool) -> ast.expr:
-        if tight and not _is_primary(text):
+        if tight and not _is_primary(text) and not text.strip().isdecimal():
             text = f"({text})"
         name = f"porter_{len(self.replacements)}_mark"
         self.replacements[name] = text
@@ -398,6 +400,7 @@ class _Marker(ast.NodeTransformer):
         self.owner = owner
         self.site = owner.site
         self.parents: list[ast.AST] = []
+        self.tight = False
         self.bound: set[str] = set()
 
     def visit(self, node: ast.AST) -> ast.AST:
@@ -406,18 +409,20 @@ class _Marker(ast.NodeTransformer):
             return self.owner.mark(folded, self._is_tight(node))
         if isinstance(node, ast.GeneratorExp | ast.ListComp):
             self.bound |= {n.id for g in node.generators for n in ast.walk(g.target) if isinstance(n, ast.Name)}
+        self.tight = self._is_tight(node)
         self.parents.append(node)
         result = super().visit(node)
         self.parents.pop()
         return result
 
     def _is_tight(self, node: ast.AST) -> bool:
+        """Whether the place of a node binds tighter than an operator: parents[-1] is its parent."""
         parent = self.parents[-1] if self.parents else None
         if isinstance(parent, ast.Call):
             return node is parent.func
-        return isinstance(parent, ast.BinOp | ast.UnaryOp | ast.Attribute | ast.Compare | ast.BoolOp | ast.Starred) or (
-            isinstance(parent, ast.Subscript) and node is parent.value
-        )
+        return isinstance(
+            parent, ast.BinOp | ast.UnaryOp | ast.Attribute | ast.Compare | ast.BoolOp | ast.Starred | ast.IfExp
+        ) or (isinstance(parent, ast.Subscript) and node is parent.value)
 
     def visit_Attribute(self, node: ast.Attribute) -> ast.AST:
         dotted = _dotted(node)
@@ -470,8 +475,7 @@ class _Marker(ast.NodeTransformer):
         name = node.id
         if name in self.bound:
             return node
-        parent = self.parents[-1] if self.parents else None
-        tight = self._is_tight(node)
+        tight = self.tight
         if name == "self" and self.site.receiver is not None:
             return self.owner.mark(self.site.receiver, tight)
         if name == self.site.row.signature.star:
@@ -481,8 +485,7 @@ class _Marker(ast.NodeTransformer):
             return node
         written = self.site.written.get(name, ())
         if written:
-            inside_slice = isinstance(parent, ast.Tuple | ast.Slice | ast.Subscript)
-            return self.owner.mark(written[0].text, tight and not (inside_slice and not tight))
+            return self.owner.mark(written[0].text, tight)
         return self.owner.mark(site_default(argument) or "None", tight)
 
     def _star_sequence(self, name: str) -> str:

@@ -203,7 +203,7 @@ def _differ_by_kind(node: ast.Compare, arguments: Mapping[str, Argument]) -> Any
         return UNKNOWN
     argument = _argument(node.left, arguments)
     right = evaluate_node(node.comparators[0], arguments)
-    if argument is None or right is UNKNOWN or not argument.kinds or argument.kinds & ANY:
+    if argument is None or right is UNKNOWN or not argument.kinds or not K.names(argument.kinds) <= _PLAIN_EQUALITY:
         return UNKNOWN
     others = right if isinstance(node.ops[0], ast.In) else (right,)
     if all(isinstance(o, str) for o in others) and "str" not in K.names(argument.kinds):
@@ -214,6 +214,10 @@ def _differ_by_kind(node: ast.Compare, arguments: Mapping[str, Argument]) -> Any
     if isinstance(right, int | float) and not numbers:
         return isinstance(node.ops[0], ast.NotEq)
     return UNKNOWN
+
+
+# kinds whose == compares values and gives a bool
+_PLAIN_EQUALITY = frozenset({"int", "float", "bool", "str", "None", "list", "tuple", "Size"})
 
 
 def _call(node: ast.Call, arguments: Mapping[str, Argument]) -> Any:

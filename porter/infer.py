@@ -924,7 +924,7 @@ class Inference:
 
     def _call_module_method(self, kind: Kind, call: _Call, scope: Scope) -> Kinds:
         module = one("object", "torch.nn.Module")
-        if kind.of in ("train", "eval", "to", "cuda", "cpu", "float", "half", "double", "requires_grad_", "apply"):
+        if kind.of in ("train", "eval", "to", "cuda", "cpu", "float", "half", "double", "requires_grad_", "apply", "to_empty", "bfloat16", "type"):
             receiver = call.node.func.value if isinstance(call.node.func, ast.Attribute) else None
             known = self.kinds_of(receiver) if receiver is not None else NOTHING
             return frozenset(k for k in known if k.name == "object") or module

@@ -1343,6 +1343,9 @@ def _is_identity(row: Row) -> bool:
     call = _template(row.alternatives[0].to)
     if not isinstance(call, ast.Call) or ast.unparse(call.func) != f"self.{row.short_name}":
         return False
+    star = row.signature.star
+    if any((isinstance(a, ast.Starred)) is not (ast.unparse(a).lstrip("*") == star) for a in call.args):
+        return False
     names = [ast.unparse(a).lstrip("*") for a in call.args]
     keywords = {k.arg: ast.unparse(k.value) for k in call.keywords}
     own = [n for n in row.signature.by_name if n != "self" and n not in row.ignore]

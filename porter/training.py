@@ -171,8 +171,9 @@ class Training:
         """The forward functions before a statement, then the statement itself."""
         rewriter = self.rewriter
         pad = " " * node.col_offset
-        text = "".join(self._definition(b, node.col_offset) for b in steps)
-        text = text.removeprefix(pad)
+        text = "".join(self._definition(b, node.col_offset) for b in steps).removeprefix(pad)
+        if _needs_blank_line(rewriter.module.data, rewriter.span(node)[0]):
+            text = f"\n{pad}{text}"
         inner = rewriter.visit(node)
         start, _ = rewriter.span(node)
         here = [e for e in inner if e.start == start]
@@ -952,6 +953,13 @@ def _shifted(text: str, by: int) -> str:
         pass
     lines = text.splitlines(keepends=True)
     return "".join(line if i in inside or not line.strip() else " " * by + line for i, line in enumerate(lines))
+
+
+def _needs_blank_line(data: bytes, start: int) -> bool:
+    """Whether the line before a statement is neither blank nor the head of its block."""
+    before = data[: data.rfind(b"\n", 0, start) + 1].rstrip(b"\r\n\t ")
+    newlines = data[len(before) : start].count(b"\n")
+    return newlines < 2 and bool(before) and not before.endswith(b":")
 
 
 def _vanishing(rewriter: Rewriter, node: ast.Assign) -> list[Edit] | None:
