@@ -19,6 +19,18 @@ def full(size, fill_value, *, out=None, dtype=None, layout=None, device=None, pi
     return ops.full(tuple(size), fill_value, dtype=dtype)
 
 
+def arange(start, end=None, step=1, *, out=None, dtype=None, layout=None, device=None, pin_memory=False,
+           requires_grad=False):
+    """torch.arange with one bound or two."""
+    start, end = (0, start) if end is None else (start, end)
+    return ops.arange(start, end, step, dtype=dtype)
+
+
+def eye(n, m=None, *, out=None, dtype=None, layout=None, device=None, pin_memory=False, requires_grad=False):
+    """torch.eye."""
+    return ops.eye(n, n if m is None else m, dtype=mindspore.float32 if dtype is None else dtype)
+
+
 def as_tensor(data, dtype=None, device=None):
     """torch.as_tensor."""
     if isinstance(data, Tensor):

@@ -146,16 +146,16 @@ def diag(input, diagonal=0):
 
 def roll(input, shifts, dims=None):
     """torch.roll: axes are cut at the shift and joined the other way round."""
-    if dims is None:
-        return roll(input.reshape(-1), shifts, 0).reshape(input.shape)
+    rolled = input.reshape(-1) if dims is None else input
+    dims = 0 if dims is None else dims
     shifts = shifts if isinstance(shifts, (tuple, list)) else (shifts,)
     dims = dims if isinstance(dims, (tuple, list)) else (dims,)
     for shift, dim in zip(shifts, dims):
-        size = input.shape[dim]
+        size = rolled.shape[dim]
         cut = -shift % size if size else 0
         if cut:
-            input = ops.cat(ops.split(input, [cut, size - cut], axis=dim)[::-1], axis=dim)
-    return input
+            rolled = ops.cat(ops.split(rolled, [cut, size - cut], axis=dim)[::-1], axis=dim)
+    return rolled.reshape(input.shape)
 
 
 def cartesian_prod(*tensors):

@@ -57,3 +57,8 @@ def poisson(input):
 def binomial(count, prob):
     """torch.binomial, drawn by numpy: MindSpore has no kernel for it on CPU."""
     return Tensor(np.random.binomial(count.asnumpy().astype(np.int64), prob.asnumpy()), count.dtype)
+
+
+def bernoulli(input, p=None, *, generator=None, out=None):
+    """torch.bernoulli."""
+    return (ops.rand(*input.shape) < (input if p is None else p)).astype(input.dtype)
