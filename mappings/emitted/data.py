@@ -62,7 +62,7 @@ class StackDataset(Dataset):
         return len(next(iter(self.datasets.values())) if isinstance(self.datasets, dict) else self.datasets[0])
 
 
-class ConcatDataset(Dataset):
+class ConcatDataset:
     """torch.utils.data.ConcatDataset."""
 
     def __init__(self, datasets):
