@@ -387,6 +387,10 @@ def _broken_laws(raw: Any, place: Location) -> Iterator[Diagnostic]:
     unknown = sorted(set(raw) - ROW_KEYS)
     if unknown:
         yield broken("MSP002", f"unknown key {unknown[0]!r}", f"keys are: {', '.join(sorted(ROW_KEYS))}")
+    for key, kind in (("examples", list), ("require", list), ("ignore", list), ("weights", dict), ("fill", dict), ("attributes", dict)):
+        if key in raw and not isinstance(raw[key], kind):
+            yield broken("MSP004", f"{key} is not a {'list' if kind is list else 'mapping'}", f"write {key} as one, or leave it out")
+            return
     if not isinstance(raw.get("torch"), str):
         yield broken("MSP003", "a row without 'torch'", "give the torch name with its signature")
         return
