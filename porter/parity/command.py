@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import json
-import sys
 from collections import Counter
 from collections.abc import Sequence
 from datetime import date as calendar_date
@@ -19,7 +18,7 @@ from porter.diagnostics import InputError
 if TYPE_CHECKING:
     from porter.parity.proofs import RowResult
 
-SLOWEST = 5
+PROGRESS_LINES = 100  # rows between two lines of progress where no terminal shows a bar
 
 
 @click.command()
@@ -101,13 +100,15 @@ def _with_progress(results: Any, total: int) -> list[RowResult]:
         TextColumn("{task.description}"),
     )
     found = []
-    with Progress(*columns, console=console, transient=True, disable=not sys.stderr.isatty()) as progress:
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task("", total=total)
         failed = 0
         for result in results:
             found.append(result)
             failed += result.proof.state == "failed"
             progress.update(task, advance=1, description=f"{result.key}  ({failed} failed)")
+            if not console.is_terminal and len(found) % PROGRESS_LINES == 0:
+                click.echo(f"{len(found)} of {total} rows, {failed} failed", err=True)
     return found
 
 
