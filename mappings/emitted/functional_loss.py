@@ -259,3 +259,11 @@ def ctc_loss(log_probs, targets, input_lengths, target_lengths, blank=0, reducti
         return ops.mean(loss / ops.maximum(target_lengths, 1).astype(loss.dtype))
     loss = ops.sum(loss) if reduction == 'sum' else loss
     return loss if log_probs.ndim == 3 or reduction == 'sum' else loss.squeeze(0)
+
+
+def linear_cross_entropy(input, linear_weight, target, *, linear_bias=None, weight=None, reduction='mean',
+                         ignore_index=None, label_smoothing=0.0, options=None):
+    """torch.nn.functional.linear_cross_entropy."""
+    ignored = -100 if ignore_index is None else ignore_index
+    logits = ops.dense(input, linear_weight, linear_bias)
+    return cross_entropy(logits, target, weight, None, ignored, None, reduction, label_smoothing)
