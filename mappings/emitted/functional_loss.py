@@ -208,7 +208,7 @@ def pdist(input, p=2.0):
     return difference_norm(ops.gather(input, first, 0) - ops.gather(input, second, 0), p, False)
 
 
-def cosine_similarity(x1, x2, dim=1, eps=1e-8):
+def functional_cosine_similarity(x1, x2, dim=1, eps=1e-8):
     """torch.nn.functional.cosine_similarity."""
     return ops.sum(x1 / bounded_norm(x1, dim, eps) * (x2 / bounded_norm(x2, dim, eps)), dim)
 
