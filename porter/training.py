@@ -511,6 +511,8 @@ class _Scope:
 
     def _carries(self, statement: ast.stmt) -> bool:
         """Whether a statement may compute something that depends on parameters of a network."""
+        if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            return False
         return any(self._carrying_call(n) for n in ast.walk(statement) if isinstance(n, ast.Call))
 
     def _carries_expression(self, node: ast.expr) -> bool:
@@ -771,6 +773,8 @@ def _targets(node: ast.stmt) -> list[ast.expr]:
 def _binds(node: ast.stmt) -> set[str]:
     """Names, attributes and containers that a statement, or one inside it, assigns."""
     found: set[str] = set()
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        return {node.name}
     for child in ast.walk(node):
         if isinstance(child, ast.Name | ast.Attribute | ast.Subscript) and isinstance(child.ctx, ast.Store):
             base = child.value if isinstance(child, ast.Subscript) else child

@@ -60,6 +60,8 @@ class Optimizer(nn.Cell):
         """Adds parameters with settings of their own."""
         params = param_group["params"]
         params = [params] if isinstance(params, Parameter) else [p[1] if isinstance(p, tuple) else p for p in params]
+        for parameter in params:
+            parameter.grad = getattr(parameter, "grad", None)
         known = {id(p) for p in self.parameters}
         if any(id(p) in known for p in params):
             raise ValueError("some parameters appear in more than one parameter group")
