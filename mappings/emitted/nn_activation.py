@@ -1,5 +1,6 @@
 """Activation layers of torch.nn whose arguments mindspore.nn does not take as they are."""
 
+from mappings.emitted.functional_activation import mish
 from mindspore import nn, ops
 
 
@@ -33,6 +34,16 @@ class LogSoftmax(nn.Cell):
         if self.dim is None:
             return ops.log_softmax(x, 0 if x.ndim in (0, 1, 3) else 1)
         return ops.log_softmax(x, self.dim)
+
+
+class Mish(nn.Cell):
+    """torch.nn.Mish: x * tanh(softplus(x)), without the approximate tanh of the CPU."""
+
+    def __init__(self, inplace=False):
+        super().__init__()
+
+    def construct(self, x):
+        return mish(x)
 
 
 class PReLU(nn.PReLU):
