@@ -71,6 +71,13 @@ def convert_tree(
             name = f"{home}/{EXTRAS}.py" if home else f"{EXTRAS}.py"
             files[name] = text
             extras.append(name)
+    if facts is not None and facts.inplace_matters:
+        diagnostics.append(
+            Diagnostic(
+                Location(next(iter(sources))), "MSP204", "the traced model depends on a change in place that another name sees",
+                "look at += and inplace=True on tensors that are read again, and write the result under its own name",
+            )  # fmt: skip
+        )
     changed = frozenset(p for p, t in files.items() if sources.get(p) != t)
     fusions = plan.recorded() if plan is not None else ()
     return PortedTree(files, tuple(sorted(diagnostics)), changed, tuple(extras), fusions)

@@ -77,6 +77,7 @@ class Rewriter:
         self.spelled: dict[str, str] = {}
         self._visitors: dict[type, Callable[[Any], list[Edit]]] = {ast.Constant: _nothing, ast.Load: _nothing, ast.Store: _nothing}
         self.parents: dict[int, ast.AST] = {}
+        self._inplace_cache: dict[str, set[str]] = {}
         self.taken: set[str] = set()
         explore(module.tree, self.parents, self.taken)
         self.training = Training(self)
@@ -580,6 +581,12 @@ class Rewriter:
             return
         function = self.functions[-1]
         others = _aliases(function, name.id)
+        if _is_callers(function, name.id, node):
+            self.report(
+                node, "MSP204", f"{name.id} is the caller's tensor and is changed in place: the caller will not see it",
+                f"return the new {name.id} and let the caller use it, or copy it first if the caller must not see the change",
+            )  # fmt: skip
+            return
         for other in others:
             if other != name.id and _read_after(function, other, node):
                 self.report(
@@ -607,6 +614,7 @@ class Rewriter:
             if edits is not None:
                 return edits
         name = self.resolve(node.func)
+        self._check_inplace_call(node, name)
         if name is not None and self.program.is_torch(name):
             return self._torch_call(node, name)
         if isinstance(node.func, ast.Attribute):
@@ -618,6 +626,41 @@ class Rewriter:
                 edits = self.visit(node.args[0])
             return edits + self.visit(node.args[1])
         return self.children(node)
+
+    def _check_inplace_call(self, node: ast.Call, name: str | None) -> None:
+        """relu(x, inplace=True), or a layer built so: torch changes x as well, and MindSpore does not."""
+        if not self.functions or not node.args or not isinstance(node.args[0], ast.Name):
+            return
+        flag = any(k.arg == "inplace" and isinstance(k.value, ast.Constant) and k.value.value is True for k in node.keywords)
+        if not (flag and name is not None and name.startswith("torch.nn.functional.")) and not self._is_inplace_layer(node.func):
+            return
+        function, subject = self.functions[-1], node.args[0].id
+        statement: ast.AST | None = node
+        while statement is not None and not isinstance(statement, ast.stmt):
+            statement = self.parents.get(id(statement))
+        rebound = isinstance(statement, ast.Assign) and any(isinstance(t, ast.Name) and t.id == subject for t in statement.targets)
+        seen = _aliases(function, subject) - {subject} if rebound else _aliases(function, subject)
+        # what the result is bound to is the changed tensor itself
+        if isinstance(statement, ast.Assign):
+            seen -= {t.id for t in statement.targets if isinstance(t, ast.Name)}
+        for other in sorted(seen):
+            if _read_after(function, other, node):
+                self.report(
+                    node, "MSP204", f"{other} is read after an in-place activation changed it",
+                    f"write inplace=False if {other} is meant as it was, or use the activation's result under that name",
+                )  # fmt: skip
+                return
+
+    def _is_inplace_layer(self, func: ast.expr) -> bool:
+        if not (isinstance(func, ast.Attribute) and isinstance(func.value, ast.Name) and func.value.id == "self" and self.classes):
+            return False
+        cls = self.program.classes.get(self.classes[-1])
+        if cls is None:
+            return False
+        layers: set[str] | None = self._inplace_cache.get(cls.name)
+        if layers is None:
+            layers = self._inplace_cache[cls.name] = _inplace_layers(cls.node)
+        return func.attr in layers
 
     def _namespace_member(self, node: ast.Call) -> list[Edit] | None:
         """`getattr(nn, name)`: a dictionary of the classes that the program names in its strings."""
@@ -1410,6 +1453,28 @@ def _local_names(function: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda) 
         cached -= declared_global
         function._porter_locals = cached  # type: ignore[union-attr]
     return cached
+
+
+def _is_callers(function: ast.AST, name: str, node: ast.stmt) -> bool:
+    """Whether a name still holds the argument that the caller passed when a statement runs."""
+    if not isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef) or name not in {a.arg for a in _all_arguments(function.args)}:
+        return False
+    for other in ast.walk(function):
+        if isinstance(other, ast.Name) and other.id == name and isinstance(other.ctx, ast.Store) and other.lineno < node.lineno:
+            return False
+    return True
+
+
+def _inplace_layers(cls: ast.ClassDef) -> set[str]:
+    """Attributes that hold a layer built with inplace=True."""
+    found: set[str] = set()
+    for node in ast.walk(cls):
+        if isinstance(node, ast.Assign) and any(
+            isinstance(k, ast.keyword) and k.arg == "inplace" and isinstance(k.value, ast.Constant) and k.value.value is True
+            for k in ast.walk(node.value)
+        ):
+            found |= {t.attr for t in node.targets if isinstance(t, ast.Attribute)}
+    return found
 
 
 _VIEWS = frozenset("view reshape squeeze unsqueeze transpose permute t flatten narrow select expand chunk split unbind detach contiguous data T view_as expand_as to".split())

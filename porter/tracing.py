@@ -37,7 +37,9 @@ class Recorder:
         self.shapes.append(set())
         return len(self.spans) - 1
 
-    def seen(self, site: int, value: Any) -> Any:
+    apart = False
+
+    def __call__(self, site: int, value: Any) -> Any:
         kinds = self.kinds[site]
         if len(kinds) < MAX_KINDS:
             kind = describe(value, 0)
@@ -187,7 +189,11 @@ class Instrument(ast.NodeTransformer):
             return node
         load = ast.copy_location(ast.Name(node.target.id, ast.Load()), node.target)
         look = ast.copy_location(ast.Expr(self._wrapped(node.target, load)), node)
-        return [node, look]  # type: ignore[return-value]
+        # the second run changes no tensor in place, as the port does not
+        apart = ast.Assign([node.target], ast.BinOp(load, node.op, node.value))
+        test = ast.Attribute(ast.Name(RECORDER, ast.Load()), "apart", ast.Load())
+        choice = ast.copy_location(ast.If(test, [ast.copy_location(apart, node)], [node]), node)
+        return [ast.fix_missing_locations(choice), look]  # type: ignore[return-value]
 
     def visit_JoinedStr(self, node: ast.JoinedStr) -> ast.AST:
         return node  # positions inside are not exact before Python 3.12
@@ -228,7 +234,7 @@ class Loader(importlib.machinery.SourceFileLoader):
         return compile(ast.fix_missing_locations(tree), self.path, "exec", dont_inherit=True)
 
     def exec_module(self, module: ModuleType) -> None:
-        setattr(module, RECORDER, self.recorder.seen)
+        setattr(module, RECORDER, self.recorder)
         super().exec_module(module)
 
 
@@ -271,14 +277,51 @@ def run(job: dict[str, Any]) -> dict[str, Any]:
     first: Exception | None = None
     for inputs in _draws(job["inputs"]):
         try:
-            _forward(model, inputs)
+            outputs = _forward(model, inputs)
             break
         except Exception as error:
             first = first or error
     else:
         raise SystemExit(f"porter.tracing: the traced run raised {type(first).__name__}: {first}")
     hook.remove()
-    return recorder.result()
+    found = recorder.result()
+    found["inplace_matters"] = not _same_apart(model, inputs, outputs, recorder)
+    return found
+
+
+def _same_apart(model: Any, inputs: list[Any], outputs: list[Any], recorder: Recorder) -> bool:
+    """Whether the model gives the same where no layer, function or `+=` changes a tensor in place."""
+    if not isinstance(model, torch.nn.Module):
+        return True
+    layers = [m for m in model.modules() if getattr(m, "inplace", False) is True]
+    functions = {n: f for n, f in vars(torch.nn.functional).items() if isinstance(f, FunctionType) and "inplace" in f.__code__.co_varnames}
+    recorder.apart = True
+    try:
+        for layer in layers:
+            layer.inplace = False
+        for name, function in functions.items():
+            setattr(torch.nn.functional, name, _without_inplace(function))
+        again = _forward(model, inputs)
+    except Exception:
+        return True
+    finally:
+        recorder.apart = False
+        for layer in layers:
+            layer.inplace = True
+        for name, function in functions.items():
+            setattr(torch.nn.functional, name, function)
+    return len(again) == len(outputs) and all(
+        a.shape == b.shape and torch.allclose(a, b, rtol=1e-3, atol=1e-5, equal_nan=True) for a, b in zip(outputs, again)
+    )
+
+
+def _without_inplace(function: Any) -> Any:
+    def call(*args: Any, **kwargs: Any) -> Any:
+        if "inplace" in kwargs:
+            kwargs["inplace"] = False
+        return function(*args, **kwargs)
+
+    return call
 
 
 def _draws(specs: list[str]) -> Iterator[list[Any]]:
@@ -294,12 +337,25 @@ def _draws(specs: list[str]) -> Iterator[list[Any]]:
             yield [numpy.full_like(a, size) if a.dtype.kind in "iu" else a for a in arrays]
 
 
-def _forward(model: Any, arrays: list[Any]) -> None:
-    inputs = [torch.from_numpy(a) for a in arrays]
+def _forward(model: Any, arrays: list[Any]) -> list[Any]:
+    """The floating-point tensors among the outputs."""
+    inputs = [torch.from_numpy(a.copy()) for a in arrays]
     if isinstance(model, torch.nn.Module):
         model.eval()
     with torch.no_grad():
-        model(*inputs)
+        return list(_tensors(model(*inputs)))
+
+
+def _tensors(value: Any) -> Iterator[Any]:
+    if isinstance(value, torch.Tensor):
+        if value.is_floating_point():
+            yield value.clone()
+    elif isinstance(value, dict):
+        for item in value.values():
+            yield from _tensors(item)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _tensors(item)
 
 
 def _import(name: str, roots: list[Path], recorder: Recorder) -> ModuleType:
