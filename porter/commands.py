@@ -6,15 +6,16 @@ import json
 import sys
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from porter.cli import shared_options
-from porter.convert import PortedTree, convert_tree
 from porter.diagnostics import Diagnostic, InputError
-from porter.files import check_output, read_tree, write_tree
-from porter.table import load_table
-from porter.trace import Facts
+
+if TYPE_CHECKING:
+    from porter.convert import PortedTree
+    from porter.trace import Facts
 
 
 @click.command()
@@ -39,6 +40,10 @@ def convert(
         raise click.UsageError("give -o OUT, --diff or --check")
     if inputs and not trace_spec:
         raise click.UsageError("--input belongs to --trace")
+    from porter.convert import convert_tree
+    from porter.files import check_output, read_tree, write_tree
+    from porter.table import load_table
+
     texts, others = read_tree(sources)
     if output is not None:
         check_output(output, sources, force=force)
@@ -81,7 +86,7 @@ def write_map(output: Path, tree: PortedTree) -> None:
 def unified_diff(texts: dict[str, str], tree: PortedTree) -> str:
     import difflib
 
-    parts = []
+    parts: list[str] = []
     for name in sorted(tree.files):
         old, new = texts.get(name, ""), tree.files[name]
         if old != new:
@@ -116,6 +121,10 @@ def as_json(diagnostic: Diagnostic) -> dict[str, object]:
 @click.option("--format", "style", type=click.Choice(["text", "json"]), default="text", show_default=True, help="How the result is printed.")
 def scan(sources: tuple[Path, ...], target: str, mappings: tuple[Path, ...], style: str) -> None:
     """Say what would port and what would not, most blocking first; writes nothing and runs nothing."""
+    from porter.convert import convert_tree
+    from porter.files import read_tree
+    from porter.table import load_table
+
     texts, _ = read_tree(sources)
     tree = convert_tree(texts, table=load_table(tuple(mappings)), target=target)
     groups: dict[tuple[str, str], list[Diagnostic]] = {}
@@ -156,6 +165,7 @@ def _show_scan(texts: dict[str, str], tree: PortedTree, ranked: list[tuple[tuple
 def explain(name: str, mappings: tuple[Path, ...]) -> None:
     """Show what a torch name becomes: its row, what differs and why, its state on each target, an example."""
     from porter.explain import explained
+    from porter.table import load_table
 
     text = explained(name, load_table(tuple(mappings)))
     click.echo(text)
@@ -178,6 +188,7 @@ def new(name: str) -> None:
 def table(readme: bool, schema: bool, html: Path | None, check: bool) -> None:
     """Write the table's generated pages, or check that they are up to date."""
     from porter.report.table import pages
+    from porter.table import load_table
 
     stale = []
     for path, text in pages(load_table(), readme=readme or check, schema=schema or check, html=html):

@@ -109,6 +109,31 @@ class Row:
         return tuple(found)
 
 
+class _Compiled(Mapping[str, tuple[Row, ...]]):
+    """Rows by torch name, each built from its compiled form when it is first asked for."""
+
+    def __init__(self, entries: Iterable[dict[str, Any]]) -> None:
+        self._entries: dict[str, list[dict[str, Any]]] = {}
+        self._rows: dict[str, tuple[Row, ...]] = {}
+        for entry in entries:
+            name = entry["row"]["torch"].partition("(")[0].strip()
+            self._entries.setdefault(name, []).append(entry)
+
+    def __getitem__(self, name: str) -> tuple[Row, ...]:
+        if name not in self._rows:
+            self._rows[name] = tuple(_row_from_compiled(entry) for entry in self._entries[name])
+        return self._rows[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._entries
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._entries)
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+
 @dataclass(frozen=True)
 class Table:
     """All rows, by torch name; several rows of one name are tried in order."""
@@ -123,7 +148,7 @@ class Table:
         return sum(len(rows) for rows in self.rows.values())
 
     def get(self, name: str) -> tuple[Row, ...]:
-        return self.rows.get(name, ())
+        return self.rows[name] if name in self.rows else ()
 
     def with_row(self, row: Row) -> Table:
         """A table in which `row` stands in place of the row at the same location."""
@@ -168,7 +193,7 @@ def table_files(directory: Path | None = None) -> list[Path]:
 def load_table(extra: tuple[Path, ...] = ()) -> Table:
     """The shipped table and the user's own tables, whose rows win. Raises InputError for a table that breaks a law."""
     files = table_files()
-    table = Table(_by_name(_cached_rows(files)))
+    table = Table(_Compiled(_cached_entries(files)))
     for path in extra:
         rows, problems = read_rows(path)
         _raise(problems)
@@ -191,14 +216,15 @@ def _by_name(rows: Iterable[Row]) -> dict[str, tuple[Row, ...]]:
 # --- the compiled form ---------------------------------------------------------------------------------------------
 
 
-def _cached_rows(files: list[Path]) -> list[Row]:
+def _cached_entries(files: list[Path]) -> list[dict[str, Any]]:
     stamps = [(str(p), p.stat().st_mtime_ns, p.stat().st_size) for p in files]
     key = hashlib.sha256(json.dumps([__version__, _source_stamp(), stamps]).encode()).hexdigest()[:24]
     folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "porter"
     cache = folder / f"table-{key}.json"
     try:
-        return [_row_from_compiled(entry) for entry in json.loads(cache.read_text("utf-8"))]
-    except (OSError, ValueError, KeyError, TypeError):
+        kept: list[dict[str, Any]] = json.loads(cache.read_text("utf-8"))
+        return kept
+    except (OSError, ValueError):
         pass
     entries: list[dict[str, Any]] = []
     problems: list[Diagnostic] = []
@@ -207,14 +233,13 @@ def _cached_rows(files: list[Path]) -> list[Row]:
         entries += found
         problems += bad
     problems += _duplicates(entries)
-    rows = [_row_from_compiled(entry) for entry in entries]
     if problems and os.environ.get("PORTER_TABLE") == "draft":
         # while rows are being written: those that stand are used, those that do not are named
         print(*problems, sep="\n", file=sys.stderr)
-        return rows
+        return entries
     _raise(problems)
     _write_cache(cache, entries)
-    return rows
+    return entries
 
 
 def _duplicates(entries: list[dict[str, Any]]) -> Iterator[Diagnostic]:
