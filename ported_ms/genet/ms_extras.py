@@ -1,0 +1,1357 @@
+"""Functions and classes of PyTorch, in plain MindSpore, for what mindspore.nn and mindspore.ops do not have as it is."""
+
+import bisect
+import json
+import math
+import os
+import shutil
+import tempfile
+from typing import Any
+import mindspore
+import numpy as np
+from mindspore import Parameter, ParameterTuple, Tensor, amp, nn, ops
+from mindspore.common.initializer import Constant, Normal, TruncatedNormal, Uniform, initializer
+from mindspore.communication import get_group_size, init
+from mindspore.train.amp import AmpDecorator, AmpLevel
+
+
+def as_tuple(value: Any) -> Any:
+    """A list as the tuple that MindSpore wants; anything else unchanged."""
+    return tuple(value) if isinstance(value, list) else value
+
+
+class AdaptiveAvgPool2d(nn.AdaptiveAvgPool2d):
+    """torch.nn.AdaptiveAvgPool2d."""
+
+    def __init__(self, output_size):
+        super().__init__(as_tuple(output_size))
+
+
+class CrossEntropyLoss(nn.Cell):
+    """torch.nn.CrossEntropyLoss: labels of any whole type, or probabilities of the classes."""
+
+    def __init__(self, weight=None, size_average=None, ignore_index=-100, reduce=None, reduction='mean',
+                 label_smoothing=0.0):
+        super().__init__()
+        self.weight = None if weight is None else Parameter(weight, name='weight', requires_grad=False)
+        self.ignore_index = ignore_index
+        self.reduction = reduction
+        self.label_smoothing = label_smoothing
+
+    def construct(self, input, target):
+        if target.dtype == mindspore.int64:
+            target = target.astype(mindspore.int32)
+        return ops.cross_entropy(input, target, self.weight, self.ignore_index, self.reduction, self.label_smoothing)
+
+
+class Sampler:
+    """torch.utils.data.Sampler."""
+
+    def __init__(self, data_source=None):
+        pass
+
+    def __class_getitem__(cls, item):
+        return cls
+
+    def __iter__(self):
+        raise NotImplementedError
+
+
+class BatchSampler(Sampler):
+    """torch.utils.data.BatchSampler."""
+
+    def __init__(self, sampler, batch_size, drop_last):
+        self.sampler = sampler
+        self.batch_size = batch_size
+        self.drop_last = drop_last
+
+    def __iter__(self):
+        batch = []
+        for index in self.sampler:
+            batch.append(index)
+            if len(batch) == self.batch_size:
+                yield batch
+                batch = []
+        if batch and not self.drop_last:
+            yield batch
+
+    def __len__(self):
+        whole, rest = divmod(len(self.sampler), self.batch_size)
+        return whole if self.drop_last or not rest else whole + 1
+
+
+class BatchSource:
+    """What a mindspore.dataset.GeneratorDataset with worker threads reads: it prepares batches and gives their numbers."""
+
+    def __init__(self, fetch, batches):
+        self.fetch = fetch
+        self.batches = batches
+        self.ready = {}
+
+    def __getitem__(self, index):
+        self.ready[int(index)] = self.fetch(self.batches[index])
+        return (np.int64(index),)
+
+    def __len__(self):
+        return len(self.batches)
+
+
+def random_numbers(generator=None):
+    """numpy's random numbers: those that mindspore.set_seed seeds, or a stream of a generator's own seed."""
+    if generator is None:
+        return np.random.mtrand._rand
+    if not hasattr(generator, "numbers"):
+        generator.numbers = np.random.RandomState(generator.initial_seed() % 2**32)
+    return generator.numbers
+
+
+def permutation(count, generator=None):
+    """A random order of range(count)."""
+    return random_numbers(generator).permutation(count).tolist()
+
+
+class RandomSampler(Sampler):
+    """torch.utils.data.RandomSampler."""
+
+    def __init__(self, data_source, replacement=False, num_samples=None, generator=None):
+        self.data_source = data_source
+        self.replacement = replacement
+        self.num_samples = len(data_source) if num_samples is None else num_samples
+        self.generator = generator
+
+    def __iter__(self):
+        count = len(self.data_source)
+        if self.replacement:
+            yield from random_numbers(self.generator).randint(0, count, self.num_samples).tolist()
+            return
+        for _ in range(self.num_samples // count):
+            yield from permutation(count, self.generator)
+        yield from permutation(count, self.generator)[: self.num_samples % count]
+
+    def __len__(self):
+        return self.num_samples
+
+
+class SequentialSampler(Sampler):
+    """torch.utils.data.SequentialSampler."""
+
+    def __init__(self, data_source):
+        self.data_source = data_source
+
+    def __iter__(self):
+        return iter(range(len(self.data_source)))
+
+    def __len__(self):
+        return len(self.data_source)
+
+
+def default_collate(batch):
+    """torch.utils.data.default_collate: samples stacked into tensors, whatever they are nested in."""
+    first = batch[0]
+    if isinstance(first, Tensor):
+        return ops.stack(list(batch))
+    if isinstance(first, (np.ndarray, np.generic)):
+        return Tensor(np.stack(batch))
+    if isinstance(first, bool):
+        return Tensor(np.array(batch))
+    if isinstance(first, float):
+        return Tensor(np.array(batch, np.float64))
+    if isinstance(first, int):
+        return Tensor(np.array(batch, np.int64))
+    if isinstance(first, (str, bytes)):
+        return list(batch)
+    if isinstance(first, dict):
+        return {key: default_collate([sample[key] for sample in batch]) for key in first}
+    if isinstance(first, tuple) and hasattr(first, "_fields"):
+        return type(first)(*(default_collate(list(column)) for column in zip(*batch)))
+    if isinstance(first, (list, tuple)):
+        return [default_collate(list(column)) for column in zip(*batch)]
+    raise TypeError(f"default_collate: batch must contain tensors, numpy arrays, numbers, dicts or lists; found {type(first)}")
+
+
+def default_convert(data):
+    """torch.utils.data.default_convert: arrays become tensors, nothing is stacked."""
+    if isinstance(data, (np.ndarray, np.generic)):
+        return Tensor(data)
+    if isinstance(data, dict):
+        return {key: default_convert(value) for key, value in data.items()}
+    if isinstance(data, tuple):
+        return tuple(default_convert(value) for value in data)
+    return [default_convert(value) for value in data] if isinstance(data, list) else data
+
+
+class DataLoader:
+    """torch.utils.data.DataLoader: batches as tensors. With num_workers the samples are read in that many threads."""
+
+    def __init__(
+        self, dataset, batch_size=1, shuffle=None, sampler=None, batch_sampler=None, num_workers=0, collate_fn=None,
+        pin_memory=False, drop_last=False, timeout=0, worker_init_fn=None, multiprocessing_context=None, generator=None,
+        *, prefetch_factor=None, persistent_workers=False, pin_memory_device="", in_order=True,
+    ):  # fmt: skip
+        self.dataset = dataset
+        self.num_workers = num_workers
+        self.worker_init_fn = worker_init_fn
+        self.generator = generator
+        self.indexed = hasattr(dataset, "__getitem__")
+        if sampler is not None and shuffle:
+            raise ValueError("sampler option is mutually exclusive with shuffle")
+        if not self.indexed and (shuffle or sampler is not None or batch_sampler is not None):
+            raise ValueError("a data set without __getitem__ takes neither shuffle nor a sampler")
+        if batch_sampler is not None:
+            batch_size, drop_last = None, False
+        if sampler is None and self.indexed:
+            sampler = RandomSampler(dataset, generator=generator) if shuffle else SequentialSampler(dataset)
+        if batch_sampler is None and batch_size is not None and self.indexed:
+            batch_sampler = BatchSampler(sampler, batch_size, drop_last)
+        self.batch_size = batch_size
+        self.drop_last = drop_last
+        self.sampler = sampler
+        self.batch_sampler = batch_sampler
+        whole = batch_sampler is not None or batch_size is not None
+        self.collate_fn = collate_fn if collate_fn is not None else default_collate if whole else default_convert
+
+    def __class_getitem__(cls, item):
+        return cls
+
+    def __len__(self):
+        if self.indexed:
+            return len(self.sampler if self.batch_sampler is None else self.batch_sampler)
+        if self.batch_size is None:
+            return len(self.dataset)
+        whole, rest = divmod(len(self.dataset), self.batch_size)
+        return whole if self.drop_last or not rest else whole + 1
+
+    def __iter__(self):
+        if not self.indexed:
+            return self._in_order()
+        batches = [b if self.batch_sampler is None else list(b) for b in self._index_batches()]
+        if self.num_workers > 0 and batches:
+            return self._in_threads(batches)
+        return (self._fetch(batch) for batch in batches)
+
+    def _index_batches(self):
+        return self.sampler if self.batch_sampler is None else self.batch_sampler
+
+    def _fetch(self, indices):
+        if self.batch_sampler is None:
+            return self.collate_fn(self.dataset[indices])
+        return self.collate_fn([self.dataset[i] for i in indices])
+
+    def _in_order(self):
+        if self.batch_size is None:
+            yield from (self.collate_fn(sample) for sample in self.dataset)
+            return
+        batch = []
+        for sample in self.dataset:
+            batch.append(sample)
+            if len(batch) == self.batch_size:
+                yield self.collate_fn(batch)
+                batch = []
+        if batch and not self.drop_last:
+            yield self.collate_fn(batch)
+
+    def _in_threads(self, batches):
+        import mindspore.dataset as ds
+
+        source = BatchSource(self._fetch, batches)
+        pipeline = ds.GeneratorDataset(
+            source, ["index"], shuffle=False, num_parallel_workers=min(self.num_workers, len(batches)),
+            python_multiprocessing=False,
+        )  # fmt: skip
+        for (index,) in pipeline.create_tuple_iterator(num_epochs=1, output_numpy=True):
+            yield source.ready.pop(int(index))
+
+
+class ConcatDataset:
+    """torch.utils.data.ConcatDataset."""
+
+    def __init__(self, datasets):
+        self.datasets = list(datasets)
+        self.cumulative_sizes = [int(n) for n in np.cumsum([len(d) for d in self.datasets])]
+
+    def __len__(self):
+        return self.cumulative_sizes[-1]
+
+    def __getitem__(self, index):
+        index = index + len(self) if index < 0 else index
+        which = bisect.bisect_right(self.cumulative_sizes, index)
+        return self.datasets[which][index - (self.cumulative_sizes[which - 1] if which else 0)]
+
+
+class Dataset:
+    """torch.utils.data.Dataset: samples by index."""
+
+    def __class_getitem__(cls, item):
+        return cls
+
+    def __getitem__(self, index):
+        raise NotImplementedError
+
+    def __add__(self, other):
+        return ConcatDataset([self, other])
+
+
+class DistributedDataParallel(nn.Cell):
+    """torch.nn.parallel.DistributedDataParallel: the same network in every process, gradients averaged over them.
+
+    Parameters start as those of process 0. The average is taken where the gradients are used: see `reduce_gradients`.
+    """
+
+    def __init__(self, module, device_ids=None, output_device=None, dim=0, broadcast_buffers=True, find_unused_parameters=False,
+                 gradient_as_bucket_view=False, static_graph=False):  # fmt: skip
+        super().__init__(auto_prefix=False)
+        self.module = module
+        if get_group_size() > 1:
+            for parameter in module.get_parameters():
+                parameter.set_data(ops.Broadcast(0)((Tensor(parameter.asnumpy()),))[0])
+
+    def construct(self, *args, **kwargs):
+        return self.module(*args, **kwargs)
+
+
+def seed():
+    """torch.seed: a fresh seed, which it returns."""
+    value = int(np.random.SeedSequence().entropy % 2**31)
+    mindspore.set_seed(value)
+    return value
+
+
+class DistributedSampler(Sampler):
+    """torch.utils.data.DistributedSampler: this process's share of the indices."""
+
+    def __init__(self, dataset, num_replicas=None, rank=None, shuffle=True, seed=0, drop_last=False):
+        self.dataset = dataset
+        self.num_replicas = mindspore.communication.get_group_size() if num_replicas is None else num_replicas
+        self.rank = mindspore.communication.get_rank() if rank is None else rank
+        if not 0 <= self.rank < self.num_replicas:
+            raise ValueError(f"Invalid rank {self.rank}, rank should be in the interval [0, {self.num_replicas - 1}]")
+        self.shuffle = shuffle
+        self.seed = seed
+        self.drop_last = drop_last
+        self.epoch = 0
+        count = len(dataset)
+        if drop_last and count % self.num_replicas:
+            self.num_samples = math.ceil((count - self.num_replicas) / self.num_replicas)
+        else:
+            self.num_samples = math.ceil(count / self.num_replicas)
+        self.total_size = self.num_samples * self.num_replicas
+
+    def __iter__(self):
+        count = len(self.dataset)
+        if self.shuffle:
+            order = np.random.default_rng(self.seed + self.epoch).permutation(count).tolist()
+        else:
+            order = list(range(count))
+        if not self.drop_last:
+            missing = self.total_size - len(order)
+            order += (order * math.ceil(missing / len(order)))[:missing]
+        return iter(order[: self.total_size][self.rank :: self.num_replicas])
+
+    def __len__(self):
+        return self.num_samples
+
+    def set_epoch(self, epoch):
+        """Another order in every epoch, the same in every process."""
+        self.epoch = epoch
+
+
+class GlobalAvgPool2d(nn.Cell):
+    """torch.nn.AdaptiveAvgPool2d(1): the mean over height and width, whose axes stay."""
+
+    def __init__(self):
+        super().__init__()
+        self.output_size = 1
+        self.mean = ops.ReduceMean(keep_dims=True)
+
+    def construct(self, x):
+        return self.mean(x, (-2, -1))
+
+
+class GradScaler:
+    """torch.amp.GradScaler over mindspore.amp.DynamicLossScaler."""
+
+    def __init__(
+        self, device="cuda", init_scale=65536.0, growth_factor=2.0, backoff_factor=0.5, growth_interval=2000, enabled=True
+    ):
+        self.enabled = enabled
+        self.growth_factor = growth_factor
+        self.backoff_factor = backoff_factor
+        self.growth_interval = growth_interval
+        self.factor = float(init_scale)
+        self.good_steps = 0
+        self.finite = True
+        self.unscaled = []
+
+    def is_enabled(self):
+        return self.enabled
+
+    def get_scale(self):
+        """The factor by which losses are multiplied now."""
+        return self.factor if self.enabled else 1.0
+
+    def scale(self, outputs):
+        """The loss, or a list of losses, times the scale."""
+        if not self.enabled:
+            return outputs
+        if isinstance(outputs, (list, tuple)):
+            return type(outputs)(self.scale(output) for output in outputs)
+        return outputs * self.factor
+
+    def unscale(self, gradients):
+        """Gradients of a scaled loss divided by the scale; notes whether all of them are finite."""
+        if not self.enabled:
+            return gradients
+        gradients = tuple(g * (1.0 / self.factor) for g in gradients)
+        self.finite = self.finite and bool(amp.all_finite(gradients))
+        return gradients
+
+    def unscale_(self, optimizer):
+        """As `unscale`, for gradients that accumulate_gradients left on the parameters."""
+        if self.enabled and not any(optimizer is o for o in self.unscaled):
+            held = [p for p in optimizer.parameters if getattr(p, "grad", None) is not None]
+            for parameter, gradient in zip(held, self.unscale([p.grad for p in held])):
+                parameter.grad = gradient
+            self.unscaled.append(optimizer)
+
+    def step(self, optimizer, gradients=None):
+        """A step of the optimizer, unless a gradient is not finite."""
+        if gradients is None:
+            self.unscale_(optimizer)
+        if self.finite:
+            return optimizer.step() if gradients is None else optimizer(gradients)
+        return None
+
+    def update(self, new_scale=None):
+        """Scale for the next step: smaller after one that was left out, larger after enough that were not."""
+        if new_scale is not None:
+            self.factor = float(new_scale)
+        elif self.enabled and not self.finite:
+            self.factor *= self.backoff_factor
+            self.good_steps = 0
+        elif self.enabled:
+            self.good_steps += 1
+            if self.good_steps == self.growth_interval:
+                self.factor *= self.growth_factor
+                self.good_steps = 0
+        self.finite = True
+        self.unscaled = []
+
+    def state_dict(self):
+        if not self.enabled:
+            return {}
+        return {
+            "scale": self.factor, "growth_factor": self.growth_factor, "backoff_factor": self.backoff_factor,
+            "growth_interval": self.growth_interval, "_growth_tracker": self.good_steps,
+        }  # fmt: skip
+
+    def load_state_dict(self, state_dict):
+        if self.enabled:
+            self.factor = state_dict["scale"]
+            self.growth_factor = state_dict["growth_factor"]
+            self.backoff_factor = state_dict["backoff_factor"]
+            self.growth_interval = state_dict["growth_interval"]
+            self.good_steps = state_dict["_growth_tracker"]
+
+
+class LRScheduler:
+    """torch.optim.lr_scheduler.LRScheduler: sets the learning rate of every parameter group at each step."""
+
+    def __init__(self, optimizer, last_epoch=-1):
+        self.optimizer = optimizer
+        for group in optimizer.param_groups:
+            if last_epoch == -1:
+                group.setdefault("initial_lr", group["lr"])
+            elif "initial_lr" not in group:
+                raise KeyError("param 'initial_lr' is not specified in param_groups when resuming an optimizer")
+        self.base_lrs = [group["initial_lr"] for group in optimizer.param_groups]
+        self.last_epoch = last_epoch
+        self.initial_step()
+
+    def initial_step(self):
+        self._step_count = 0
+        self._is_initial = True
+        self.step()
+        self._is_initial = False
+
+    def get_lr(self):
+        raise NotImplementedError
+
+    def get_last_lr(self):
+        """Learning rates of the groups as last set."""
+        return self._last_lr
+
+    def lrs(self):
+        return [group["lr"] for group in self.optimizer.param_groups]
+
+    def step(self, epoch=None):
+        self._step_count += 1
+        self.update_lr(epoch)
+
+    def update_lr(self, epoch=None):
+        if epoch is None:
+            self.last_epoch += 1
+            values = self.get_lr()
+        else:
+            self.last_epoch = epoch
+            values = self._get_closed_form_lr() if hasattr(self, "_get_closed_form_lr") else self.get_lr()
+        for group, value in zip(self.optimizer.param_groups, values):
+            group["lr"] = value
+        self._last_lr = self.lrs()
+
+    def state_dict(self):
+        return {k: v for k, v in self.__dict__.items() if k != "optimizer" and not callable(v)}
+
+    def load_state_dict(self, state_dict):
+        self.__dict__.update(state_dict)
+
+
+class LambdaLR(LRScheduler):
+    """torch.optim.lr_scheduler.LambdaLR."""
+
+    def __init__(self, optimizer, lr_lambda, last_epoch=-1):
+        count = len(optimizer.param_groups)
+        self.lr_lambdas = list(lr_lambda) if isinstance(lr_lambda, (list, tuple)) else [lr_lambda] * count
+        if len(self.lr_lambdas) != count:
+            raise ValueError(f"Expected {count} lr_lambdas, but got {len(self.lr_lambdas)}")
+        super().__init__(optimizer, last_epoch)
+
+    def get_lr(self):
+        return [base * factor(self.last_epoch) for factor, base in zip(self.lr_lambdas, self.base_lrs)]
+
+    def state_dict(self):
+        return {k: v for k, v in super().state_dict().items() if k != "lr_lambdas"}
+
+
+class Prefixed:
+    """Remembers the prefix that a parent cell gave, so that what is added later is named in full."""
+
+    prefix = ''
+
+    def update_parameters_name(self, prefix='', recurse=True):
+        super().update_parameters_name(prefix, recurse)
+        object.__setattr__(self, 'prefix', prefix)
+
+    def adopt(self, name, child):
+        """Registers a cell under a name."""
+        if child is not None:
+            child.update_parameters_name(self.prefix + name + '.')
+        self._cells[name] = child
+
+    def renumber(self, children):
+        """Registers the cells as 0, 1, 2, ..."""
+        self._cells.clear()
+        for i, child in enumerate(children):
+            self.adopt(str(i), child)
+
+
+class ModuleList(Prefixed, nn.CellList):
+    """torch.nn.ModuleList: takes any iterable, may grow later, and its slices leave names alone."""
+
+    def __init__(self, modules=None):
+        super().__init__()
+        if modules is not None:
+            self.extend(modules)
+
+    def __getitem__(self, index):
+        if not isinstance(index, slice):
+            return super().__getitem__(index)
+        part = ModuleList()
+        for i, cell in enumerate(list(self._cells.values())[index]):
+            part._cells[str(i)] = cell
+        return part
+
+    def __setitem__(self, index, module):
+        self.adopt(str(index % len(self)), module)
+
+    def __delitem__(self, index):
+        cells = list(self._cells.values())
+        del cells[index]
+        self.renumber(cells)
+
+    def __add__(self, other):
+        part = ModuleList()
+        for i, cell in enumerate([*self, *other]):
+            part._cells[str(i)] = cell
+        return part
+
+    def append(self, module):
+        """torch.nn.ModuleList.append."""
+        self.adopt(str(len(self)), module)
+        return self
+
+    def extend(self, modules):
+        """torch.nn.ModuleList.extend."""
+        for module in list(modules):
+            self.append(module)
+        return self
+
+    def insert(self, index, module):
+        """torch.nn.ModuleList.insert."""
+        cells = list(self._cells.values())
+        cells.insert(index, module)
+        self.renumber(cells)
+
+    def pop(self, key):
+        """torch.nn.ModuleList.pop."""
+        cell = self[key]
+        del self[key]
+        return cell
+
+
+class ParamGroup(dict):
+    """One entry of Optimizer.param_groups; what is set here is what the next step uses, in a compiled step too."""
+
+    def __init__(self, settings, lr):
+        super().__init__(settings)
+        self.settings = settings
+        self.lr = lr
+
+    def __setitem__(self, key, value):
+        value = float(value) if key == "lr" else value
+        super().__setitem__(key, value)
+        self.settings[key] = value
+        if key == "lr":
+            self.lr.set_data(Tensor(value, mindspore.float32))
+
+    def setdefault(self, key, default=None):
+        if key not in self:
+            self[key] = default
+        return self[key]
+
+    def update(self, *args, **kwargs):
+        for key, value in dict(*args, **kwargs).items():
+            self[key] = value
+
+
+def per_group(optimizer, value):
+    """One value for each parameter group."""
+    count = len(optimizer.param_groups)
+    if isinstance(value, (list, tuple)):
+        if len(value) != count:
+            raise ValueError(f"expected {count} values, one for each parameter group, got {len(value)}")
+        return list(value)
+    return [value] * count
+
+
+def unique(input, sorted=True, return_inverse=False, return_counts=False, dim=None):
+    """torch.unique of all elements, in rising order."""
+    if dim is not None:
+        raise ValueError('torch.unique: dim has no MindSpore form')
+    values, inverse = ops.unique(input.reshape(-1))
+    order = ops.argsort(values.astype(mindspore.float64))
+    values = ops.gather(values, order, 0)
+    inverse = ops.gather(ops.argsort(order.astype(mindspore.float64)), inverse, 0).astype(mindspore.int64)
+    found = [values]
+    if return_inverse:
+        found.append(inverse.reshape(input.shape))
+    if return_counts:
+        found.append((inverse.expand_dims(0) == ops.arange(values.shape[0]).expand_dims(1)).astype(mindspore.int64).sum(1))
+    return values if len(found) == 1 else tuple(found)
+
+
+class Optimizer(nn.Cell):
+    """torch.optim.Optimizer: called with the gradients of `parameters` it makes one step.
+
+    Subclasses give `new_state(parameter)`, a dictionary of arrays by name, and
+    `update(parameter, gradient, lr, step, state, group)`, which assigns the parameter and its state.
+    """
+
+    def __init__(self, params, defaults):
+        super().__init__(auto_prefix=False)
+        groups = [params] if isinstance(params, Parameter) else list(params)
+        if not groups:
+            raise ValueError("optimizer got an empty parameter list")
+        if not isinstance(groups[0], dict):
+            groups = [{"params": groups}]
+        self.defaults = defaults
+        self.param_groups = []
+        self.settings = []
+        self.lrs = []
+        self.steps = []
+        self.states = []
+        self.parameters = ()
+        for group in groups:
+            self.add_param_group(group)
+
+    def add_param_group(self, param_group):
+        """Adds parameters with settings of their own."""
+        params = param_group["params"]
+        params = [params] if isinstance(params, Parameter) else [p[1] if isinstance(p, tuple) else p for p in params]
+        for parameter in params:
+            parameter.grad = getattr(parameter, "grad", None)
+        known = {id(p) for p in self.parameters}
+        if any(id(p) in known for p in params):
+            raise ValueError("some parameters appear in more than one parameter group")
+        settings = {**self.defaults, **param_group, "params": params}
+        index = len(self.param_groups)
+        lr = Parameter(Tensor(float(settings["lr"]), mindspore.float32), name=f"lr.{index}", requires_grad=False)
+        settings["lr"] = float(settings["lr"])
+        self.lrs.append(lr)
+        self.steps.append(Parameter(Tensor(0.0, mindspore.float32), name=f"step.{index}", requires_grad=False))
+        self.settings.append(settings)
+        self.param_groups.append(ParamGroup(settings, lr))
+        first = len(self.parameters)
+        self.states.append([self.named_state(p, first + i, settings) for i, p in enumerate(params)])
+        parameters = (*self.parameters, *params)
+        unique = len({p.name for p in parameters}) == len(parameters)
+        self.parameters = ParameterTuple(parameters) if unique else parameters
+
+    def named_state(self, parameter, index, group):
+        """The state of one parameter, as parameters of the optimizer."""
+        return {
+            name: Parameter(Tensor(value, parameter.dtype), name=f"{name}.{index}.{parameter.name}", requires_grad=False)
+            for name, value in self.new_state(np.zeros(parameter.shape, np.float32), group).items()
+        }
+
+    def new_state(self, zeros, group):
+        return {}
+
+    def update(self, parameter, gradient, lr, step, state, group):
+        raise NotImplementedError
+
+    def construct(self, gradients):
+        start = 0
+        for index, group in enumerate(self.settings):
+            step = ops.assign_add(self.steps[index], Tensor(1.0, mindspore.float32))
+            for offset, parameter in enumerate(group["params"]):
+                gradient = gradients[start + offset]
+                if gradient is not None and parameter.requires_grad:
+                    if group["maximize"]:
+                        gradient = -gradient
+                    self.update(parameter, gradient, self.lrs[index], step, self.states[index][offset], group)
+            start += len(group["params"])
+        return True
+
+    def step(self, closure=None):
+        """A step with the gradients that `accumulate_gradients` left on the parameters."""
+        loss = closure() if closure is not None else None
+        gradients = [getattr(p, "grad", None) for p in self.parameters]
+        if any(g is not None for g in gradients):
+            self(gradients)
+        return loss
+
+    def zero_grad(self, set_to_none=True):
+        """Forgets accumulated gradients."""
+        for parameter in self.parameters:
+            parameter.grad = None
+
+    def state_dict(self):
+        """Settings of the groups, and the state by the index of each parameter."""
+        groups, first = [], 0
+        for group in self.param_groups:
+            count = len(group["params"])
+            groups.append({**group, "params": list(range(first, first + count))})
+            first += count
+        state = {}
+        for index, per_group in enumerate(self.states):
+            for own in per_group:
+                values = {name: Tensor(value.asnumpy()) for name, value in own.items()}
+                state[len(state)] = {"step": float(self.steps[index].asnumpy()), **values}
+        return {"state": state, "param_groups": groups}
+
+    def load_state_dict(self, state_dict):
+        """Restores what state_dict gave; raises ValueError where the parameter groups differ."""
+        saved = state_dict["param_groups"]
+        if [len(g["params"]) for g in saved] != [len(g["params"]) for g in self.param_groups]:
+            raise ValueError("loaded state dict contains a parameter group that doesn't match the size of optimizer's group")
+        position = 0
+        for index, group in enumerate(self.param_groups):
+            group.update({k: v for k, v in saved[index].items() if k != "params"})
+            for own in self.states[index]:
+                values = state_dict["state"][position]
+                self.steps[index].set_data(Tensor(values["step"], mindspore.float32))
+                for name, parameter in own.items():
+                    parameter.set_data(Tensor(values[name]))
+                position += 1
+
+
+class SGD(Optimizer):
+    """torch.optim.SGD."""
+
+    def __init__(
+        self, params, lr=1e-3, momentum=0, dampening=0, weight_decay=0, nesterov=False, *,
+        maximize=False, foreach=None, differentiable=False, fused=None,
+    ):  # fmt: skip
+        if nesterov and (momentum <= 0 or dampening != 0):
+            raise ValueError("Nesterov momentum requires a momentum and zero dampening")
+        super().__init__(params, {
+            "lr": lr, "momentum": momentum, "dampening": dampening, "weight_decay": weight_decay,
+            "nesterov": nesterov, "maximize": maximize,
+        })  # fmt: skip
+
+    def new_state(self, zeros, group):
+        if group["momentum"] == 0:
+            return {}
+        if group["dampening"] == 0:
+            return {"momentum_buffer": zeros}
+        return {"momentum_buffer": zeros, "first": zeros + 1}
+
+    def update(self, parameter, gradient, lr, step, state, group):
+        if group["weight_decay"] != 0:
+            gradient = gradient + group["weight_decay"] * parameter
+        momentum = group["momentum"]
+        if momentum == 0:
+            ops.assign_sub(parameter, lr * gradient)
+        elif group["dampening"] != 0:
+            ops.SGD(float(group["dampening"]), 0.0, False)(
+                parameter, gradient, lr, state["momentum_buffer"], Tensor(momentum, mindspore.float32), state["first"]
+            )
+        elif group["nesterov"]:
+            buffer = state["momentum_buffer"]
+            ops.assign(buffer, momentum * buffer + gradient)
+            ops.assign_sub(parameter, lr * (gradient + momentum * buffer))
+        else:
+            ops.ApplyMomentum()(parameter, state["momentum_buffer"], lr, gradient, momentum)
+
+
+def amp_strategy(dtype):
+    """The operator lists of mindspore.amp.auto_mixed_precision(level="auto") as a context."""
+    from mindspore.train.amp import AMP_AUTO_BLACK_LIST, AMP_AUTO_WHITE_LIST, AMP_PRIM_ARG_TABLE
+
+    white = [(primitive.__name__, AMP_PRIM_ARG_TABLE[primitive]) for primitive in AMP_AUTO_WHITE_LIST]
+    black = [(primitive.__name__, AMP_PRIM_ARG_TABLE[primitive]) for primitive in AMP_AUTO_BLACK_LIST]
+    return AmpDecorator(AmpLevel.AmpAuto, dtype, white, black)
+
+
+class autocast:
+    """torch.autocast: on Ascend and GPU operators of MindSpore's own white list compute in a short dtype.
+
+    On the CPU, where MindSpore lacks most bfloat16 kernels, everything stays in float32.
+    """
+
+    def __init__(self, device_type="cuda", dtype=None, enabled=True, cache_enabled=None):
+        self.strategy = None
+        if enabled and mindspore.get_context("device_target") != "CPU":
+            self.strategy = amp_strategy(mindspore.float16 if dtype is None else dtype)
+
+    def __enter__(self):
+        if self.strategy is not None:
+            self.strategy.__enter__()
+        return self
+
+    def __exit__(self, *error):
+        if self.strategy is not None:
+            self.strategy.__exit__(*error)
+        return False
+
+    def __call__(self, function):
+        def wrapped(*args, **kwargs):
+            with self:
+                return function(*args, **kwargs)
+
+        return wrapped
+
+
+class device:
+    """torch.device: a name only, since MindSpore places tensors by context."""
+
+    def __init__(self, type, index=None):
+        kind, _, number = str(type).partition(':')
+        self.type = kind
+        self.index = int(number) if number else index
+
+    def __str__(self):
+        return self.type if self.index is None else f'{self.type}:{self.index}'
+
+    def __repr__(self):
+        return f"device(type='{self.type}')" if self.index is None else f"device(type='{self.type}', index={self.index})"
+
+    def __eq__(self, other):
+        return isinstance(other, device) and str(self) == str(other)
+
+    def __hash__(self):
+        return hash(str(self))
+
+
+def export_network(model, args, f, input_names=None, output_names=None, file_format="ONNX"):
+    """Writes a network for inputs of given shapes, as mindspore.export does, under exactly the given file name."""
+    inputs = tuple(args) if isinstance(args, (tuple, list)) else (args,)
+    training = model.training
+    model.set_train(False)
+    with tempfile.TemporaryDirectory() as folder:
+        mindspore.export(model, *inputs, file_name=os.path.join(folder, "network"), file_format=file_format)
+        (written,) = os.listdir(folder)
+        shutil.copyfile(os.path.join(folder, written), os.fspath(f))
+    model.set_train(training)
+
+
+def init_process_group(
+    backend=None, init_method=None, timeout=None, world_size=-1, rank=-1, store=None, group_name="", pg_options=None,
+    device_id=None,
+):  # fmt: skip
+    """torch.distributed.init_process_group: joins the processes that msrun started."""
+    init()
+    mindspore.set_auto_parallel_context(
+        parallel_mode=mindspore.ParallelMode.DATA_PARALLEL, gradients_mean=True, device_num=get_group_size()
+    )
+
+
+class TracedNetwork(nn.Cell):
+    """torch.jit.trace: a network with the inputs that it is to be exported for; called, it is the network itself."""
+
+    def __init__(self, network, inputs):
+        super().__init__(auto_prefix=False)
+        self.network = network
+        self.inputs = tuple(inputs) if isinstance(inputs, (tuple, list)) else (inputs,)
+
+    def construct(self, *inputs):
+        return self.network(*inputs)
+
+
+def jit_save(m, f, _extra_files=None):
+    """torch.jit.save: the traced network as MINDIR.
+
+    Raises:
+        TypeError: the network was not traced, so that the shapes of its inputs are not known.
+    """
+    if not isinstance(m, TracedNetwork):
+        raise TypeError("torch.jit.save needs a traced network: MindSpore exports for inputs of known shapes")
+    export_network(m.network, m.inputs, f, file_format="MINDIR")
+
+
+def jit_trace(func, example_inputs=None, optimize=None, check_trace=True, check_inputs=None, check_tolerance=1e-5, strict=True):
+    """torch.jit.trace: remembers the inputs; MindSpore compiles when the network is exported."""
+    return TracedNetwork(func, example_inputs)
+
+
+def _floating(value):
+    """A number as a float32 tensor; a tensor stays."""
+    return value if isinstance(value, Tensor) else mindspore.tensor(float(value), mindspore.float32)
+
+
+class Normal:
+    """torch.distributions.Normal."""
+
+    def __init__(self, loc, scale, validate_args=None):
+        self.loc, self.scale = _floating(loc), _floating(scale)
+        self.batch_shape = (self.loc + self.scale).shape
+
+    @property
+    def mean(self):
+        return self.loc
+
+    @property
+    def stddev(self):
+        return self.scale
+
+    @property
+    def variance(self):
+        return self.scale * self.scale
+
+    def rsample(self, sample_shape=()):
+        noise = ops.standard_normal(tuple(sample_shape) + tuple(self.batch_shape))
+        return self.loc + noise.astype(self.loc.dtype) * self.scale
+
+    def sample(self, sample_shape=()):
+        return ops.stop_gradient(self.rsample(sample_shape))
+
+    def log_prob(self, value):
+        distance = (value - self.loc) / self.scale
+        return -0.5 * distance * distance - ops.log(self.scale) - 0.5 * math.log(2 * math.pi)
+
+    def cdf(self, value):
+        return 0.5 * (1 + ops.erf((value - self.loc) / (self.scale * math.sqrt(2))))
+
+    def entropy(self):
+        return ops.zeros_like(self.loc) + ops.log(self.scale) + 0.5 + 0.5 * math.log(2 * math.pi)
+
+
+def _calculate_fan_in_and_fan_out(tensor):
+    """torch.nn.init._calculate_fan_in_and_fan_out."""
+    if tensor.ndim < 2:
+        raise ValueError("Fan in and fan out can not be computed for tensor with fewer than 2 dimensions")
+    receptive_field = math.prod(tensor.shape[2:])
+    return tensor.shape[1] * receptive_field, tensor.shape[0] * receptive_field
+
+
+def _calculate_correct_fan(tensor, mode):
+    """torch.nn.init._calculate_correct_fan."""
+    mode = mode.lower()
+    if mode not in ("fan_in", "fan_out"):
+        raise ValueError(f"Mode {mode} not supported, please use one of ['fan_in', 'fan_out']")
+    fan_in, fan_out = _calculate_fan_in_and_fan_out(tensor)
+    return fan_in if mode == "fan_in" else fan_out
+
+
+def _drawn(tensor, distribution):
+    """Values of an initializer in the shape and dtype of a tensor."""
+    values = initializer(distribution, tensor.shape, mindspore.float32).init_data()
+    return values.astype(tensor.dtype)
+
+
+def _filled(tensor, values):
+    """The tensor after `values` were written into it; a slice of a parameter changes the parameter."""
+    if isinstance(tensor, Parameter):
+        tensor.set_data(values)
+    else:
+        tensor[...] = values
+    return tensor
+
+
+def crop(x, padding):
+    """Takes off what the negative entries of a torch padding (last axis first) take off."""
+    for i in range(len(padding) // 2):
+        axis = x.ndim - 1 - i
+        begin = max(-padding[2 * i], 0)
+        length = x.shape[axis] - begin - max(-padding[2 * i + 1], 0)
+        if length != x.shape[axis]:
+            x = ops.narrow(x, axis, begin, length)
+    return x
+
+
+def pad(input, pad, mode='constant', value=None):
+    """torch.nn.functional.pad; mindspore.ops.pad reads the wrong places on CPU where a number is negative."""
+    if min(pad) < 0:
+        input = crop(input, pad)
+        pad = tuple([max(size, 0) for size in pad])
+    return ops.pad(input, pad, mode=mode, value=value) if max(pad) > 0 else input
+
+
+def spread(value: Any, count: int) -> tuple[Any, ...]:
+    """torch's int-or-tuple argument as one entry for each of `count` axes: spread(3, 2) == (3, 3)."""
+    if isinstance(value, (list, tuple)):
+        return tuple(value) * count if len(value) == 1 else tuple(value)
+    return (value,) * count
+
+
+def conv2d(input, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
+    """torch.nn.functional.conv2d; the input may lack the axis of the batch."""
+    if input.ndim == 3:
+        return conv2d(input.expand_dims(0), weight, bias, stride, padding, dilation, groups).squeeze(0)
+    stride, dilation = spread(stride, 2), spread(dilation, 2)
+    if isinstance(padding, str):
+        return ops.conv2d(input, weight, bias, stride, padding, 0, dilation, groups)
+    return ops.conv2d(input, weight, bias, stride, 'pad', spread(padding, 2), dilation, groups)
+
+
+def conv1d(input, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
+    """torch.nn.functional.conv1d; the weight may be that of mindspore.nn.Conv1d, which has four axes."""
+    if weight.ndim == 3:
+        weight = weight.expand_dims(2)
+    if not isinstance(padding, str):
+        padding = (0, spread(padding, 1)[0])
+    stride, dilation = (1, spread(stride, 1)[0]), (1, spread(dilation, 1)[0])
+    return conv2d(input.expand_dims(-2), weight, bias, stride, padding, dilation, groups).squeeze(-2)
+
+
+def conv3d(input, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
+    """torch.nn.functional.conv3d; CPU has no groups, so they are convolved one by one."""
+    stride, dilation, pad_mode = spread(stride, 3), spread(dilation, 3), 'pad'
+    if isinstance(padding, str):
+        pad_mode, padding = padding, 0
+    padding = spread(padding, 3)
+    if groups == 1:
+        return ops.conv3d(input, weight, bias, stride, pad_mode, padding, dilation)
+    pairs = zip(ops.chunk(input, groups, 1), ops.chunk(weight, groups, 0))
+    result = ops.cat([ops.conv3d(x, w, None, stride, pad_mode, padding, dilation) for x, w in pairs], axis=1)
+    return result if bias is None else result + bias.reshape((-1, 1, 1, 1))
+
+
+def _cropped(whole, bias, padding, output_padding):
+    """A transposed convolution without padding, cut by `padding` at both ends and longer by `output_padding`."""
+    count = whole.ndim - 2
+    padding, extra = spread(padding, count), spread(output_padding, count)
+    cut = ()
+    for axis in range(count):
+        cut = (-padding[axis], extra[axis] - padding[axis]) + cut
+    if cut != (0,) * (2 * count):
+        whole = pad(whole, cut)
+    return whole if bias is None else whole + bias.reshape((-1,) + (1,) * count)
+
+
+def conv_transpose2d(input, weight, bias=None, stride=1, padding=0, output_padding=0, groups=1, dilation=1):
+    """torch.nn.functional.conv_transpose2d: the whole result first, then what padding leaves of it."""
+    if input.ndim == 3:
+        return conv_transpose2d(input.expand_dims(0), weight, bias, stride, padding, output_padding, groups,
+                                dilation).squeeze(0)
+    stride, dilation = spread(stride, 2), spread(dilation, 2)
+    kernel, channels = tuple(weight.shape[2:]), weight.shape[1] * groups
+    whole = tuple([(input.shape[i + 2] - 1) * stride[i] + dilation[i] * (kernel[i] - 1) + 1 for i in range(2)])
+    transpose = ops.Conv2DTranspose(out_channel=input.shape[1], kernel_size=kernel, pad_mode='pad', pad=0, mode=1,
+                                    stride=stride, dilation=dilation, group=groups)
+    result = transpose(input, weight, (input.shape[0], channels, *whole))
+    return _cropped(result, bias, padding, output_padding)
+
+
+def conv_transpose1d(input, weight, bias=None, stride=1, padding=0, output_padding=0, groups=1, dilation=1):
+    """torch.nn.functional.conv_transpose1d."""
+    if weight.ndim == 3:
+        weight = weight.expand_dims(2)
+    result = conv_transpose2d(input.expand_dims(-2), weight, bias, (1, spread(stride, 1)[0]),
+                              (0, spread(padding, 1)[0]), (0, spread(output_padding, 1)[0]), groups,
+                              (1, spread(dilation, 1)[0]))
+    return result.squeeze(-2)
+
+
+def _dilated(weight, dilation):
+    """A kernel with zeros between its entries, which is what dilation means."""
+    for axis, step in enumerate(dilation):
+        if step > 1:
+            size = weight.shape[axis + 2]
+            spaced = ops.stack([weight] + [ops.zeros_like(weight)] * (step - 1), axis + 3)
+            spaced = spaced.reshape(weight.shape[: axis + 2] + (size * step,) + weight.shape[axis + 3 :])
+            weight = ops.split(spaced, size * step - step + 1, axis + 2)[0]
+    return weight
+
+
+def conv_transpose3d(input, weight, bias=None, stride=1, padding=0, output_padding=0, groups=1, dilation=1):
+    """torch.nn.functional.conv_transpose3d."""
+    stride = spread(stride, 3)
+    weight = _dilated(weight, spread(dilation, 3))
+    inputs, weights = ops.chunk(input, groups, 1), ops.chunk(weight, groups, 0)
+    transpose = ops.Conv3DTranspose(in_channel=input.shape[1] // groups, out_channel=weight.shape[1],
+                                    kernel_size=tuple(weight.shape[2:]), pad_mode='pad', pad=0, stride=stride)
+    result = ops.cat([transpose(x, w) for x, w in zip(inputs, weights)], axis=1)
+    return _cropped(result, bias, padding, output_padding)
+
+
+def selu(input, inplace=False):
+    """torch.nn.functional.selu; mindspore.ops.selu has a wrong gradient for negative input on CPU."""
+    return 1.0507009873554805 * ops.where(input > 0, input, 1.6732632423543772 * ops.elu(input))
+
+
+def calculate_gain(nonlinearity, param=None):
+    """torch.nn.init.calculate_gain."""
+    fixed = {"tanh": 5.0 / 3, "relu": math.sqrt(2.0), "selu": 3.0 / 4}
+    linear = ("linear", "conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d")
+    if nonlinearity in linear or nonlinearity == "sigmoid":
+        return 1
+    if nonlinearity in fixed:
+        return fixed[nonlinearity]
+    if nonlinearity == "leaky_relu":
+        slope = 0.01 if param is None else param
+        return math.sqrt(2.0 / (1 + slope**2))
+    raise ValueError(f"Unsupported nonlinearity {nonlinearity}")
+
+
+def _moment(function, input, dim, unbiased, keepdim, correction):
+    """std, var and their pairs with the mean, in all of torch's forms of the arguments."""
+    dim = tuple(dim) if isinstance(dim, list) else dim
+    if isinstance(dim, bool):
+        dim, unbiased = None, dim
+    ddof = correction if unbiased is None else int(unbiased)
+    return function(input, dim, ddof, keepdim)
+
+
+def std(input, dim=None, unbiased=None, keepdim=False, *, correction=1, out=None):
+    """torch.std."""
+    return _moment(ops.std, input, dim, unbiased, keepdim, correction)
+
+
+def kaiming_normal_(tensor, a=0, mode="fan_in", nonlinearity="leaky_relu", generator=None):
+    """torch.nn.init.kaiming_normal_."""
+    if 0 in tensor.shape:
+        return tensor
+    std = calculate_gain(nonlinearity, a) / math.sqrt(_calculate_correct_fan(tensor, mode))
+    return _filled(tensor, _drawn(tensor, Normal(std)))
+
+
+class Uniform:
+    """torch.distributions.Uniform."""
+
+    def __init__(self, low, high, validate_args=None):
+        self.low, self.high = _floating(low), _floating(high)
+        self.batch_shape = (self.low + self.high).shape
+
+    @property
+    def mean(self):
+        return (self.low + self.high) / 2
+
+    def rsample(self, sample_shape=()):
+        drawn = ops.rand(*(tuple(sample_shape) + tuple(self.batch_shape)))
+        return self.low + drawn.astype(self.low.dtype) * (self.high - self.low)
+
+    def sample(self, sample_shape=()):
+        return ops.stop_gradient(self.rsample(sample_shape))
+
+    def log_prob(self, value):
+        inside = ops.logical_and(value >= self.low, value < self.high)
+        return ops.log(inside.astype(self.low.dtype)) - ops.log(self.high - self.low)
+
+    def entropy(self):
+        return ops.log(self.high - self.low)
+
+
+def kaiming_uniform_(tensor, a=0, mode="fan_in", nonlinearity="leaky_relu", generator=None):
+    """torch.nn.init.kaiming_uniform_."""
+    if 0 in tensor.shape:
+        return tensor
+    std = calculate_gain(nonlinearity, a) / math.sqrt(_calculate_correct_fan(tensor, mode))
+    return _filled(tensor, _drawn(tensor, Uniform(math.sqrt(3.0) * std)))
+
+
+STRUCTURE = "structure"
+
+
+def unpacked(structure, tensors):
+    """The value that `packed` described."""
+    (kind, value), *rest = structure.items()
+    if kind == "tensor":
+        found = Tensor(tensors[value].asnumpy()) if structure["numpy"] else tensors[value]
+        return found.asnumpy() if structure["numpy"] else found
+    if kind == "dict":
+        return {key: unpacked(item, tensors) for key, item in value}
+    if kind == "namespace":
+        import argparse
+
+        return argparse.Namespace(**unpacked(value, tensors))
+    if kind in ("list", "tuple"):
+        items = [unpacked(item, tensors) for item in value]
+        return items if kind == "list" else tuple(items)
+    return value
+
+
+def load(f, map_location=None, pickle_module=None, *, weights_only=None, mmap=None, **pickle_load_args):
+    """torch.load of what `save` or mindspore.save_checkpoint wrote, under any file name.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is not a MindSpore checkpoint.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "saved.ckpt")
+        if hasattr(f, "read"):
+            with open(path, "wb") as copy:
+                shutil.copyfileobj(f, copy)
+        elif not os.path.isfile(f):
+            raise FileNotFoundError(f"no checkpoint at {os.fspath(f)}")
+        else:
+            os.symlink(os.path.abspath(f), path)
+        tensors = mindspore.load_checkpoint(path)
+    structure = tensors.pop(STRUCTURE, None)
+    if structure is None:
+        return dict(tensors)
+    return unpacked(json.loads(str(structure)), tensors)
+
+
+def is_module_buffer(cell, name):
+    """Whether a parameter of a cell is what torch calls a buffer: registered as one, or a running statistic."""
+    return name in getattr(cell, "buffer_names", ()) or name in ("moving_mean", "moving_variance")
+
+
+def module_named_tensors(self, prefix, recurse, remove_duplicate, buffers):
+    """Parameters, or buffers, of a cell and its children in torch's order, each with its dotted name."""
+    found, seen = [], set()
+    for path, cell in self.cells_and_names(name_prefix=prefix) if recurse else [(prefix, self)]:
+        members = [(n, p) for n, p in cell._params.items() if is_module_buffer(cell, n) == buffers]
+        if buffers:
+            members += list(cell._buffers.items())
+        for name, tensor in members:
+            if tensor is not None and not (remove_duplicate and id(tensor) in seen):
+                seen.add(id(tensor))
+                found.append((f"{path}.{name}" if path else name, tensor))
+    return found
+
+
+def module_parameters(self, recurse=True):
+    """torch.nn.Module.parameters: frozen ones too, buffers not."""
+    return iter([p for _, p in module_named_tensors(self, "", recurse, True, False)])
+
+
+def constant_(tensor, val):
+    """torch.nn.init.constant_."""
+    return _filled(tensor, _drawn(tensor, Constant(val)))
+
+
+def ones_(tensor):
+    """torch.nn.init.ones_."""
+    return constant_(tensor, 1.0)
+
+
+def reduce_gradients(gradients):
+    """Gradients averaged over all processes of a data-parallel run; of a single process, as they are."""
+    if mindspore.get_auto_parallel_context("parallel_mode") != mindspore.ParallelMode.DATA_PARALLEL or get_group_size() == 1:
+        return gradients
+    reduce = ops.AllReduce()
+    return tuple(reduce(g) / get_group_size() for g in gradients)
+
+
+def packed_key(key):
+    """Keys of dicts are strings or numbers."""
+    if key is None or isinstance(key, (bool, int, float, str)):
+        return key
+    raise TypeError(f"cannot save a dict with the key {key!r}")
+
+
+def packed(value, path, tensors):
+    """What json can hold of a value; its tensors go into `tensors` by their path."""
+    if isinstance(value, nn.Cell):
+        raise TypeError("a whole network cannot be saved: save network.state_dict() and build the network anew to load it")
+    if isinstance(value, (Tensor, np.ndarray)):
+        name = path or "tensor"
+        tensors[name] = value if isinstance(value, Tensor) else Tensor(value)
+        return {"tensor": name, "numpy": isinstance(value, np.ndarray)}
+    if isinstance(value, dict):
+        return {"dict": [[packed_key(k), packed(v, f"{path}.{k}" if path else str(k), tensors)] for k, v in value.items()]}
+    if isinstance(value, (list, tuple)):
+        kind = "list" if isinstance(value, list) else "tuple"
+        return {kind: [packed(v, f"{path}.{i}" if path else str(i), tensors) for i, v in enumerate(value)]}
+    if isinstance(value, np.generic):
+        value = value.item()
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return {"value": value}
+    if hasattr(value, "__dict__") and type(value).__name__ == "Namespace":
+        return {"namespace": packed(vars(value), path, tensors)}
+    raise TypeError(f"cannot save {type(value).__name__} at {path or 'the top'}: tensors, numbers, strings, dicts and lists only")
+
+
+def save(obj, f, pickle_module=None, pickle_protocol=2, _use_new_zipfile_serialization=True, _disable_byteorder_record=False):
+    """torch.save: a MindSpore checkpoint under any file name.
+
+    A state dict is written under its own names, as mindspore.save_checkpoint does; other nested dicts, lists and
+    numbers are described by one more entry, called "structure".
+
+    Raises:
+        TypeError: something else than tensors, numbers, strings, dicts, lists and tuples is to be saved.
+    """
+    tensors = {}
+    structure = packed(obj, "", tensors)
+    plain = isinstance(obj, dict) and all(isinstance(k, str) and isinstance(v, Tensor) for k, v in obj.items())
+    text = {} if plain else {STRUCTURE: json.dumps(structure)}
+    entries = [{"name": name, "data": value} for name, value in tensors.items()]
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "saved.ckpt")
+        mindspore.save_checkpoint(entries or [{"name": "empty", "data": Tensor(0)}], path, append_dict=text)
+        if hasattr(f, "write"):
+            with open(path, "rb") as written:
+                shutil.copyfileobj(written, f)
+        else:
+            shutil.copyfile(path, os.fspath(f) + ".part")
+            os.replace(os.fspath(f) + ".part", f)
+
+
+def set_device(device):
+    """torch.cuda.set_device: names the device of this process where MindSpore runs on a GPU or an Ascend chip."""
+    target = mindspore.get_context("device_target")
+    index = device if isinstance(device, int) else getattr(device, "index", None)
+    if target != "CPU" and index is not None:
+        mindspore.set_device(target, index)
+
+
+def topk(input, k, dim=-1, largest=True, sorted=True, *, out=None):
+    """torch.topk, with int64 indices."""
+    values, indices = ops.topk(input, k, dim=dim, largest=largest, sorted=True)
+    return values, indices.astype(mindspore.int64)
+
+
+def trunc_normal_(tensor, mean=0.0, std=1.0, a=-2.0, b=2.0, generator=None):
+    """torch.nn.init.trunc_normal_: a and b are values, not numbers of deviations."""
+    return _filled(tensor, _drawn(tensor, TruncatedNormal(std, mean, a, b)))
+
+
+def xavier_uniform_(tensor, gain=1.0, generator=None):
+    """torch.nn.init.xavier_uniform_."""
+    bound = gain * math.sqrt(6.0 / sum(_calculate_fan_in_and_fan_out(tensor)))
+    return _filled(tensor, _drawn(tensor, Uniform(bound)))
+
+
+def zeros_(tensor):
+    """torch.nn.init.zeros_."""
+    return constant_(tensor, 0.0)
+
+
+def functional_one_hot(tensor, num_classes=-1):
+    """torch.nn.functional.one_hot on MindSpore."""
+    if num_classes == -1:
+        return mindspore.ops.one_hot(tensor, int(tensor.max()) + 1)
+    return mindspore.ops.one_hot(tensor, num_classes)
