@@ -50,7 +50,7 @@ def _arguments(text: str) -> tuple[str, list[str]] | None:
         elif token.string in ")]}":
             level -= 1
             if level == 0:
-                if column != len(text.rstrip()) - 1:
+                if not head or column != len(text.rstrip()) - 1:
                     return None
                 found.append(text[start:column].strip())
                 return head, [a for a in found if a]

@@ -1509,6 +1509,8 @@ def _alias_source(value: ast.expr) -> str | None:
     if isinstance(value, ast.Attribute) and value.attr in ("data", "T", "mT"):
         return _alias_source(value.value)
     if isinstance(value, ast.Call) and isinstance(value.func, ast.Attribute) and value.func.attr in _VIEWS:
+        if isinstance(value.func.value, ast.Name) and value.func.value.id in ("torch", "F"):
+            return _alias_source(value.args[0]) if value.args else None
         return _alias_source(value.func.value)
     return None
 
