@@ -8,7 +8,7 @@ import inspect
 import json
 import os
 import textwrap
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -150,7 +150,7 @@ def _example(row: Row, table: Table) -> Iterator[str]:
         yield _entry("", "ms_extras.py is written beside the ported file").replace("  ", " " * 12, 1)
 
 
-def converted(row: Row, example: dict[str, Any], table: Table) -> str | None:
+def converted(row: Row, example: Mapping[str, Any], table: Table) -> str | None:
     """The converted call of an example, by the engine; None where the call vanishes or is left as it was."""
     from porter.convert import convert_source
     from porter.parity.cases import Case, ported_expression, read_example, torch_source
@@ -161,7 +161,7 @@ def converted(row: Row, example: dict[str, Any], table: Table) -> str | None:
     return ported_expression(convert_source(text, table=table).text, row, case)
 
 
-def _remembered(row: Row, example: dict[str, Any], table: Table) -> str | None:
+def _remembered(row: Row, example: Mapping[str, Any], table: Table) -> str | None:
     """The converted call, kept in the user's cache: starting the engine takes longer than all else here."""
     key = hashlib.sha256(json.dumps([_stamps(), row.name, row.location.line, example], default=str).encode()).hexdigest()
     folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "porter" / "examples"
@@ -269,6 +269,8 @@ def _documented_signature(name: str, found: Any, kind: str) -> str:
     if kind == "method":
         inside = ", ".join(["self", *([inside] if inside else [])])
     text = f"{name}({inside})"
+    if not inside:
+        return f"{name}(...)"
     try:
         from porter.signature import parse_signature
 
