@@ -51,6 +51,8 @@ class Inference:
         self.visits: dict[object, int] = {}
         self.descendants: dict[str, list[str]] = {}
         self.current: object = None
+        self.seeds: dict[Key, Kinds] = {}
+        self.guessed: set[Key] = set()
         self.grown_containers = False
         self.handlers = {getattr(ast, n[4:]): n for n in dir(self) if n.startswith("_of_")}
 
@@ -60,6 +62,15 @@ class Inference:
         for name in self.program.classes:
             for ancestor in self.program.ancestry(name)[1:]:
                 self.descendants.setdefault(ancestor, []).append(name)
+        self._settle()
+        if any(self.store.get(key, ANY) != ANY for key in self.guessed):
+            # a function that was read before its callers took its parameters for anything, and passed that on: once more
+            self.seeds = {key: kinds - ANY for key, kinds in self.store.items() if key[0] == "param"}
+            self.store, self.readers, self.found, self.visits = {}, {}, {}, {}
+            self._settle()
+        return self
+
+    def _settle(self) -> None:
         for module in self.program.modules.values():
             self.pending[module.name] = None
         for function in self.program.functions.values():
@@ -75,7 +86,6 @@ class Inference:
                 self._function(self.program.functions[unit])  # type: ignore[index]
             else:
                 self._module(self.program.modules[unit])  # type: ignore[index]
-        return self
 
     def kinds_of(self, node: ast.AST) -> Kinds:
         """What is known of an expression; empty where it was never reached."""
@@ -138,11 +148,13 @@ class Inference:
             return join(annotated, K.NONE) if default_none else annotated
         passed = self.read(("param", function.name, argument.arg))
         own = self.eval(default, scope) if default is not None else NOTHING
+        passed = passed or self.seeds.get(("param", function.name, argument.arg), NOTHING)
         if passed:
             return join(passed, own)
         if function.owner is not None and self.program.mixes_into_module(function.owner.name):
             if function.node.name in FORWARD_NAMES and own <= K.NONE:  # type: ignore[union-attr]
                 return join(K.TENSOR, own)
+        self.guessed.add(("param", function.name, argument.arg))
         return own if own and own != K.NONE else ANY
 
     # --- statements --------------------------------------------------------------------------------------------------
