@@ -41,6 +41,7 @@ class Site:
     receiver: str | None
     call: cst.Call | None
     spell: Callable[[str], str]
+    quote: str = "'"
 
 
 @lru_cache(maxsize=1)
@@ -203,7 +204,7 @@ def _entry(node: ast.expr, target: str | None, keyword: str | None, site: Site) 
         written = site.written.get(node.id, ())
         if written:
             return [_Entry(target, keyword, written[0].text, written[0])]
-    text = _expression(node, site)
+    text = _quoted(node, _expression(node, site), site)
     place = _written_place(node, site)
     if place is not None:
         return [_Entry(target, keyword, text, place, changed=text != place.text)]
@@ -211,6 +212,13 @@ def _entry(node: ast.expr, target: str | None, keyword: str | None, site: Site) 
         isinstance(n, ast.Name) and (n.id in site.written or (n.id == "self" and site.receiver is not None)) for n in ast.walk(node)
     )
     return [_Entry(target, keyword, text, None, droppable=not given or _constant_text(node, site))]
+
+
+def _quoted(node: ast.expr, text: str, site: Site) -> str:
+    """A string that the row brings, in the quotes that the file uses."""
+    if isinstance(node, ast.Constant) and isinstance(node.value, str) and site.quote == '"' and '"' not in text:
+        return f'"{text[1:-1]}"'
+    return text
 
 
 def _written_place(node: ast.expr, site: Site) -> Written | None:

@@ -77,6 +77,7 @@ class Rewriter:
         self.spelled: dict[str, str] = {}
         self._visitors: dict[type, Callable[[Any], list[Edit]]] = {ast.Constant: _nothing, ast.Load: _nothing, ast.Store: _nothing}
         self.parents: dict[int, ast.AST] = {}
+        self.quote = '"' if module.text.count('"') > module.text.count("'") else "'"
         self._inplace_cache: dict[str, set[str]] = {}
         self.taken: set[str] = set()
         explore(module.tree, self.parents, self.taken)
@@ -976,7 +977,7 @@ class Rewriter:
             own = self.render(receiver) if receiver is not None else None
             if own is None and "self" in row.signature.by_name and "self" in written:
                 own = written["self"][0].text
-            new = inline(Site(row, bound, written, own, call, self.spell), alternative)
+            new = inline(Site(row, bound, written, own, call, self.spell, self.quote), alternative)
         except (NotInline, cst.ParserSyntaxError):
             return None
         return self._wrapped(node, self._fitted(node, new))
