@@ -64,3 +64,28 @@ def istft(input, n_fft, hop_length=None, win_length=None, window=None, center=Tr
     if length is not None and stop > total:
         signal = ops.pad(signal, (0, stop - total))
     return signal[0] if input.ndim == 2 else signal
+
+
+def _opposite(norm):
+    """The normalisation of the inverse transform that scales as this one does."""
+    return {'forward': 'backward', 'ortho': 'ortho'}.get(norm, 'forward')
+
+
+def hfft(input, n=None, dim=-1, norm=None):
+    """torch.fft.hfft; mindspore.ops.hfft gives the conjugate on its second call on CPU."""
+    return ops.irfft(ops.conj(input), n=n, dim=dim, norm=_opposite(norm))
+
+
+def ihfft(input, n=None, dim=-1, norm=None):
+    """torch.fft.ihfft; mindspore.ops.ihfft gives the conjugate on its second call on CPU."""
+    return ops.conj(ops.rfft(input, n=n, dim=dim, norm=_opposite(norm)))
+
+
+def hfftn(input, s=None, dim=None, norm=None):
+    """torch.fft.hfftn and hfft2, by the inverse transform of the conjugate."""
+    return ops.irfftn(ops.conj(input), s=s, dim=dim, norm=_opposite(norm))
+
+
+def ihfftn(input, s=None, dim=None, norm=None):
+    """torch.fft.ihfftn and ihfft2, by the conjugate of the transform."""
+    return ops.conj(ops.rfftn(input, s=s, dim=dim, norm=_opposite(norm)))
