@@ -24,6 +24,8 @@ ROW_KEYS = frozenset(
     " examples mutants since until where inplace fusion match rule note".split()
 )
 ALTERNATIVE_KEYS = frozenset("when target needs to state".split())
+GUARD_KEYS = frozenset("that else help".split())
+REFUSED_KEYS = frozenset("reason help".split())
 PREDICATES = frozenset(
     "is_int is_float is_number is_bool is_str is_none is_tensor is_sequence is_dtype given".split()
 )
@@ -433,7 +435,15 @@ def _broken_laws(raw: Any, place: Location) -> Iterator[Diagnostic]:
     if "refused" in raw:
         if not isinstance(raw["refused"], dict) or "reason" not in raw["refused"]:
             yield broken("MSP005", f"{signature.name}: refused needs a reason", "refused: {reason: ..., help: ...}")
+        elif set(raw["refused"]) - REFUSED_KEYS:
+            yield broken("MSP002", f"{signature.name}: refused has the key {sorted(set(raw['refused']) - REFUSED_KEYS)[0]!r}",
+                         "keys are: reason, help; quote a sentence that holds a comma")
         return
+    for guard in raw.get("require", ()):
+        if not isinstance(guard, dict) or set(guard) - GUARD_KEYS or not {"that", "else"} <= set(guard):
+            yield broken("MSP002", f"{signature.name}: require is not {{that: ..., else: ..., help: ...}}: {guard}",
+                         "keys are: that, else, help; quote a sentence that holds a comma")
+            return
     yield from _broken_expressions(raw, signature, place)
 
 
