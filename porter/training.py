@@ -8,6 +8,7 @@ closures) keeps torch's own statements: gradients are added to `parameter.grad`,
 from __future__ import annotations
 
 import ast
+import builtins
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -170,20 +171,19 @@ class Training:
     def _with_definitions(self, node: ast.stmt, steps: list[Backward]) -> list[Edit]:
         """The forward functions before a statement, then the statement itself."""
         rewriter = self.rewriter
-        pad = " " * node.col_offset
-        text = "".join(self._definition(b, node.col_offset) for b in steps).removeprefix(pad)
-        if _needs_blank_line(rewriter.module.data, rewriter.span(node)[0]):
-            text = f"\n{pad}{text}"
+        text = "".join(self._definition(b, node.col_offset) for b in steps)
         inner = rewriter.visit(node)
         start, _ = rewriter.span(node)
-        here = [e for e in inner if e.start == start]
-        rest = [e for e in inner if e.start != start]
+        line = rewriter.module.data.rfind(b"\n", 0, start) + 1
+        if _needs_blank_line(rewriter.module.data, start):
+            text = f"\n{text}"
+        here = [e for e in inner if e.start == line]
         if here:
             first = max(here, key=lambda e: e.end)
-            return [type(first)(first.start, first.end, f"{text}{pad}{first.text}"), *rest]
+            return [type(first)(line, first.end, text + first.text), *(e for e in inner if e is not first)]
         from porter.rewrite import Edit
 
-        return [Edit(start, start, f"{text}{pad}"), *rest]
+        return [Edit(line, line, text), *inner]
 
     def _definition(self, step: Backward, column: int) -> str:
         pad, inner = " " * column, " " * (column + 4)
@@ -654,6 +654,8 @@ class _Scope:
 def carrying_call(rewriter: Rewriter, call: ast.Call, seen: set[str]) -> bool:
     """Whether a call may go through a network: a Cell, or a function of the program that calls one."""
     func = call.func
+    if isinstance(func, ast.Name) and hasattr(builtins, func.id) and func.id not in rewriter.taken:
+        return False
     known = K.without_none(rewriter.kinds(func))
     if known and not known & ANY:
         return any(_carrying_kind(rewriter, k, seen) for k in known)
