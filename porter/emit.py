@@ -137,7 +137,9 @@ def _executed_names(text: str) -> list[str]:
 
 
 def _import_block(imports: set[str]) -> str:
-    standard, others, froms = [], [], {}
+    standard: list[str] = []
+    others: list[str] = []
+    froms: dict[str, set[str]] = {}
     for line in sorted(imports):
         match = re.fullmatch(r"from (\S+) import (.+)", line)
         if match:

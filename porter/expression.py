@@ -7,7 +7,8 @@ import inspect
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
+from typing import Literal
 
 import libcst as cst
 
@@ -62,7 +63,7 @@ def record_signatures(names: Sequence[str]) -> dict[str, str]:
         try:
             for part in name.split(".")[1:]:
                 value = getattr(value, part)
-            signature = inspect.signature(value.__init__ if inspect.isclass(value) else value)  # type: ignore[misc, arg-type]
+            signature = inspect.signature(value.__init__ if inspect.isclass(value) else value)  # type: ignore[arg-type]
         except (AttributeError, TypeError, ValueError):
             continue
         parameters = [p for p in signature.parameters.values() if p.name != "self"]
@@ -72,7 +73,7 @@ def record_signatures(names: Sequence[str]) -> dict[str, str]:
                 parts.append("*")
                 star = True
             star = star or p.kind is p.VAR_POSITIONAL
-            prefix = {p.VAR_POSITIONAL: "*", p.VAR_KEYWORD: "**"}.get(p.kind, "")
+            prefix = "*" if p.kind is p.VAR_POSITIONAL else "**" if p.kind is p.VAR_KEYWORD else ""
             default = "" if p.default is p.empty else f"={_default_text(p.default)}"
             parts.append(prefix + p.name + default)
         text = ", ".join(parts)
@@ -165,7 +166,7 @@ def _target_signature(node: ast.expr, site: Site) -> Signature | None:
     return mindspore_signatures().get(dotted)
 
 
-@lru_cache(maxsize=None)
+@cache
 def _emitted_signature(name: str) -> Signature | None:
     definition = emitted_definitions().get(name)
     return None if definition is None or definition.parameters is None else parse_signature(f"{name}({definition.parameters})")
@@ -308,7 +309,7 @@ def _with_keyword(argument: cst.Arg, keyword: str | None) -> cst.Arg:
 
 
 def _new_argument(entry: _Entry) -> cst.Arg:
-    star = "**" if entry.text.startswith("**") else "*" if entry.text.startswith("*") else ""
+    star: Literal["", "*", "**"] = "**" if entry.text.startswith("**") else "*" if entry.text.startswith("*") else ""
     equal = cst.AssignEqual(cst.SimpleWhitespace(""), cst.SimpleWhitespace("")) if entry.keyword else cst.MaybeSentinel.DEFAULT
     return cst.Arg(
         value=cst.parse_expression(entry.text.lstrip("*") if star else entry.text),
@@ -393,7 +394,9 @@ class _Substitute:
         return source
 
     def _mark(self, node: ast.expr) -> ast.expr:
-        return _Marker(self).visit(ast.parse(ast.unparse(node), mode="eval").body)  # type: ignore[no-any-return]
+        marked = _Marker(self).visit(ast.parse(ast.unparse(node), mode="eval").body)
+        assert isinstance(marked, ast.expr)
+        return marked
 
     def mark(self, text: str, tight: bool) -> ast.expr:
         if tight and not _is_primary(text) and not text.strip().isdecimal():
@@ -419,7 +422,7 @@ class _Marker(ast.NodeTransformer):
             self.bound |= {n.id for g in node.generators for n in ast.walk(g.target) if isinstance(n, ast.Name)}
         self.tight = self._is_tight(node)
         self.parents.append(node)
-        result = super().visit(node)
+        result: ast.AST = super().visit(node)
         self.parents.pop()
         return result
 
@@ -522,7 +525,7 @@ def _single_sequence(argument: Argument, text: str) -> bool:
     return False
 
 
-_PREDICATE_NAMES = frozenset("is_int is_float is_number is_bool is_str is_none is_tensor is_sequence is_dtype given".split())
+_PREDICATE_NAMES = frozenset(["is_int", "is_float", "is_number", "is_bool", "is_str", "is_none", "is_tensor", "is_sequence", "is_dtype", "given"])
 
 
 def _is_primary(text: str) -> bool:

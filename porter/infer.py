@@ -45,12 +45,12 @@ class Inference:
         self.table = program.table
         self.facts = facts or Facts()
         self.store: dict[Key, Kinds] = {}
-        self.readers: dict[Key, set[object]] = {}
+        self.readers: dict[Key, set[str]] = {}
         self.found: dict[int, Kinds] = {}
-        self.pending: dict[object, None] = {}
-        self.visits: dict[object, int] = {}
+        self.pending: dict[str, None] = {}
+        self.visits: dict[str, int] = {}
         self.descendants: dict[str, list[str]] = {}
-        self.current: object = None
+        self.current = ""
         self.seeds: dict[Key, Kinds] = {}
         self.guessed: set[Key] = set()
         self.grown_containers = False
@@ -83,9 +83,9 @@ class Inference:
             self.visits[unit] = self.visits.get(unit, 0) + 1
             self.current = unit
             if unit in self.program.functions:
-                self._function(self.program.functions[unit])  # type: ignore[index]
+                self._function(self.program.functions[unit])
             else:
-                self._module(self.program.modules[unit])  # type: ignore[index]
+                self._module(self.program.modules[unit])
 
     def kinds_of(self, node: ast.AST) -> Kinds:
         """What is known of an expression; empty where it was never reached."""
@@ -335,9 +335,9 @@ class Inference:
             for kind in base:
                 if kind.name == "object" and kind.of in self.program.classes:
                     self.write(("attr", kind.of, target.attr), value)
-            key = _dotted_key(target)
-            if key:
-                scope.env[key] = value
+            dotted = _dotted_key(target)
+            if dotted:
+                scope.env[dotted] = value
         elif isinstance(target, ast.Tuple | ast.List):
             self._unpack(target, value, scope)
         elif isinstance(target, ast.Starred):
@@ -596,7 +596,7 @@ class Inference:
         if kind.name == "class":
             return self._class_attribute(kind, name)
         if kind.name == "super":
-            found = self.program.method(kind.items and next(iter(kind.items[0])).of or kind.of, name, after=kind.of)
+            found = self.program.method((kind.items and next(iter(kind.items[0])).of) or kind.of, name, after=kind.of)
             if found is not None:
                 return one("bound", found[1].name, (one("object", kind.of),))
             return self._module_member(kind.of, name) or ANY

@@ -97,7 +97,7 @@ def names(kinds: Kinds) -> frozenset[str]:
 
 
 def without_none(kinds: Kinds) -> Kinds:
-    return kinds - NONE if NONE <= kinds and len(kinds) > 1 else kinds
+    return kinds - NONE if kinds >= NONE and len(kinds) > 1 else kinds
 
 
 def proven(kinds: Kinds, allowed: frozenset[str]) -> bool:

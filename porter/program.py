@@ -204,7 +204,8 @@ class Program:
     def _ancestry_cache(self) -> dict[str, list[str]]:
         cache = getattr(self, "_ancestors", None)
         if cache is None:
-            cache = self._ancestors = {}
+            cache = {}
+            self._ancestors: dict[str, list[str]] = cache
         return cache
 
     def _climb(self, class_name: str, found: dict[str, None]) -> None:

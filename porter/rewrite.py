@@ -7,7 +7,7 @@ import builtins
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import libcst as cst
@@ -21,7 +21,6 @@ from porter.guards import (
     Argument,
     bind_arguments,
     choose_alternative,
-    choose_overload,
     constant_of,
     truth,
 )
@@ -78,6 +77,8 @@ class Rewriter:
         self._visitors: dict[type, Callable[[Any], list[Edit]]] = {ast.Constant: _nothing, ast.Load: _nothing, ast.Store: _nothing}
         self.parents: dict[int, ast.AST] = {}
         self.quote = '"' if module.text.count('"') > module.text.count("'") else "'"
+        self._removed_statements: dict[tuple[int, str], set[int]] = {}
+        self._closing_texts: dict[int, str] = {}
         self._inplace_cache: dict[str, set[str]] = {}
         self.taken: set[str] = set()
         explore(module.tree, self.parents, self.taken)
@@ -191,12 +192,10 @@ class Rewriter:
         fused = self.fusions.edits(self, node) if self.fusions is not None else None
         if fused is not None:
             return fused
-        method = self._visitors.get(type(node))
-        if method is None:
-            kind = type(node)
-            method = getattr(self, f"visit_{kind.__name__}", self.children if node._fields else _nothing)
-            self._visitors[kind] = method
-        return method(node)
+        kind = type(node)
+        if kind not in self._visitors:
+            self._visitors[kind] = getattr(self, f"visit_{kind.__name__}", self.children if node._fields else _nothing)
+        return self._visitors[kind](node)
 
     def children(self, node: ast.AST) -> list[Edit]:
         edits: list[Edit] = []
@@ -375,10 +374,7 @@ class Rewriter:
 
     @property
     def _removed(self) -> dict[tuple[int, str], set[int]]:
-        removed: dict[tuple[int, str], set[int]] | None = getattr(self, "_removed_statements", None)
-        if removed is None:
-            removed = self._removed_statements = {}
-        return removed
+        return self._removed_statements
 
     def visit_Expr(self, node: ast.Expr) -> list[Edit]:
         call = node.value
@@ -523,7 +519,7 @@ class Rewriter:
             text += "".join(f"\n{pad}{name} = {stop}({name})" for name in assigned)
         elif any(isinstance(n, ast.Return) for s in node.body for n in ast.walk(s)) and self._in_forward():
             self.report(node, "MSP205", "a return under no_grad in a forward method", "wrap the result in ops.stop_gradient by hand")
-        return [Edit(start, end, text.lstrip(" ") if not between.strip() else text.lstrip(" "))]
+        return [Edit(start, end, text.lstrip(" "))]
 
     def _first_offset(self, node: ast.stmt) -> int:
         decorators = getattr(node, "decorator_list", [])
@@ -611,17 +607,17 @@ class Rewriter:
         if isinstance(node.func, ast.Attribute) and isinstance(node.func.value, ast.Call) and _is_super(node.func.value):
             return self._super_call(node)
         if isinstance(node.func, ast.Name) and node.func.id == "getattr" and len(node.args) in (2, 3):
-            edits = self._namespace_member(node)
-            if edits is not None:
-                return edits
+            member = self._namespace_member(node)
+            if member is not None:
+                return member
         name = self.resolve(node.func)
         self._check_inplace_call(node, name)
         if name is not None and self.program.is_torch(name):
             return self._torch_call(node, name)
         if isinstance(node.func, ast.Attribute):
-            edits = self._method_call(node, node.func)
-            if edits is not None:
-                return edits
+            method = self._method_call(node, node.func)
+            if method is not None:
+                return method
         if name in ("typing.cast", "cast") and len(node.args) == 2:
             with self.within("annotation"):
                 edits = self.visit(node.args[0])
@@ -843,7 +839,7 @@ class Rewriter:
         if not rows:
             return None
         same = [r for r in rows if r.name == rows[0].name]
-        text = self._port_call(node, tuple(dict.fromkeys(map(id, same)) and same), func.value)
+        text = self._port_call(node, tuple(same), func.value)
         return self.children(node) if text is None else self.replace(node, text)
 
     def _family(self, name: str) -> list[str]:
@@ -897,7 +893,7 @@ class Rewriter:
 
     def _port_call(self, node: ast.Call, rows: Iterable[Row], receiver: ast.expr | None) -> str | None:
         """The new text of a call, or None where it is refused (with a diagnostic)."""
-        rows = tuple(dict.fromkeys(rows)) if False else tuple(rows)
+        rows = tuple(rows)
         row, certain = self._overload(node, rows, receiver)
         if row is None:
             if any(isinstance(a, ast.Starred) for a in node.args) or any(k.arg is None for k in node.keywords) or not certain:
@@ -1208,10 +1204,7 @@ class Rewriter:
 
     @property
     def _closing(self) -> dict[int, str]:
-        closing: dict[int, str] | None = getattr(self, "_closing_texts", None)
-        if closing is None:
-            closing = self._closing_texts = {}
-        return closing
+        return self._closing_texts
 
     def visit_Assign(self, node: ast.Assign) -> list[Edit]:
         name = self.resolve(node.targets[0]) if isinstance(node.targets[0], ast.Attribute) else None
@@ -1375,7 +1368,7 @@ def _is_class_name(name: str) -> bool:
     return last[:1].isupper()
 
 
-@lru_cache(maxsize=None)
+@cache
 def _template(text: str) -> ast.expr:
     return ast.parse(text, mode="eval").body
 
@@ -1478,7 +1471,7 @@ def _inplace_layers(cls: ast.ClassDef) -> set[str]:
     return found
 
 
-_VIEWS = frozenset("view reshape squeeze unsqueeze transpose permute t flatten narrow select expand chunk split unbind detach contiguous data T view_as expand_as to".split())
+_VIEWS = frozenset(["view", "reshape", "squeeze", "unsqueeze", "transpose", "permute", "t", "flatten", "narrow", "select", "expand", "chunk", "split", "unbind", "detach", "contiguous", "data", "T", "view_as", "expand_as", "to"])
 
 
 def _aliases(function: ast.AST, name: str) -> set[str]:
@@ -1541,11 +1534,11 @@ def _read_after(function: ast.AST, name: str, node: ast.AST) -> bool:
 
 
 # methods of Python's own containers; a sparse or named tensor has them too, which no ported program may hold
-_COMMON_METHODS: frozenset[str] = frozenset("values keys items index count copy apply get pop update format".split())
+_COMMON_METHODS: frozenset[str] = frozenset(["values", "keys", "items", "index", "count", "copy", "apply", "get", "pop", "update", "format"])
 _BUILTIN_VALUES = {"torch.nn.Module": "mindspore.nn.Cell", "torch.Tensor": "mindspore.Tensor"}
 _BUILTIN_CALLS: dict[str, str] = {}
 
-__all__ = ["Edit", "Needs", "Rewriter", "Function", "builtins"]
+__all__ = ["Edit", "Function", "Needs", "Rewriter", "builtins"]
 
 
 def _dedent(text: str, by: int, _column: int) -> str:

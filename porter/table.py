@@ -20,14 +20,13 @@ from porter.signature import Signature, parse_signature
 
 KINDS = ("module", "function", "method", "attribute", "value")
 ROW_KEYS = frozenset(
-    "torch kind mindspore drop refused require ignore returns fields weights fill attributes differs cite adapter"
-    " examples mutants since until where inplace fusion match rule note".split()
+    ["torch", "kind", "mindspore", "drop", "refused", "require", "ignore", "returns", "fields", "weights", "fill", "attributes", "differs", "cite", "adapter", "examples", "mutants", "since", "until", "where", "inplace", "fusion", "match", "rule", "note"]
 )
-ALTERNATIVE_KEYS = frozenset("when target needs to state".split())
-GUARD_KEYS = frozenset("that else help".split())
-REFUSED_KEYS = frozenset("reason help".split())
+ALTERNATIVE_KEYS = frozenset(["when", "target", "needs", "to", "state"])
+GUARD_KEYS = frozenset(["that", "else", "help"])
+REFUSED_KEYS = frozenset(["reason", "help"])
 PREDICATES = frozenset(
-    "is_int is_float is_number is_bool is_str is_none is_tensor is_sequence is_dtype given".split()
+    ["is_int", "is_float", "is_number", "is_bool", "is_str", "is_none", "is_tensor", "is_sequence", "is_dtype", "given"]
 )
 TARGETS = ("portable", "CPU", "GPU", "Ascend")
 
@@ -492,7 +491,7 @@ def _broken_expressions(raw: dict[str, Any], signature: Signature, place: Locati
                              "use it on the right, add a require, or list it under ignore if it cannot change a value")
 
 
-_BUILTINS = frozenset("True False None len tuple list int float bool str isinstance range max min sum abs slice all any type round setattr getattr".split())
+_BUILTINS = frozenset(["True", "False", "None", "len", "tuple", "list", "int", "float", "bool", "str", "isinstance", "range", "max", "min", "sum", "abs", "slice", "all", "any", "type", "round", "setattr", "getattr"])
 
 
 def _free_names(tree: ast.AST) -> tuple[set[str], set[str]]:

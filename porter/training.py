@@ -28,7 +28,7 @@ PARALLEL = "torch.nn.parallel.DistributedDataParallel"
 BATCH = join(K.TENSOR, K.list_of(K.TENSOR))
 CLIP_NORM = "torch.nn.utils.clip_grad_norm_"
 CLIP_VALUE = "torch.nn.utils.clip_grad_value_"
-GROWING = frozenset("append extend insert add update".split())
+GROWING = frozenset(["append", "extend", "insert", "add", "update"])
 
 # --- what loaders give ------------------------------------------------------------------------------------------------
 
@@ -86,7 +86,7 @@ def _leaf(kind: Kind) -> Kinds:
     return ANY if kind.name == "any" else K.TENSOR
 
 
-_LABELLED = frozenset("MNIST FashionMNIST KMNIST EMNIST CIFAR10 CIFAR100 ImageFolder ImageNet SVHN STL10 FakeData".split())
+_LABELLED = frozenset(["MNIST", "FashionMNIST", "KMNIST", "EMNIST", "CIFAR10", "CIFAR100", "ImageFolder", "ImageNet", "SVHN", "STL10", "FakeData"])
 
 # --- places -------------------------------------------------------------------------------------------------------------
 
@@ -220,7 +220,7 @@ class Training:
         try:
             edits = [e for n in nodes for e in (rewriter._statement(n, "") if id(n) in self.removed else rewriter.visit(n))]
             edits += [e for n in nodes for child in ast.walk(n) if child is not n and id(child) in self.removed
-                      for e in rewriter._statement(child, "")]  # fmt: skip
+                      for e in (rewriter._statement(child, "") if isinstance(child, ast.stmt) else [])]  # fmt: skip
         finally:
             self.rendering = before
         start = data.rfind(b"\n", 0, rewriter._first_offset(nodes[0])) + 1
@@ -349,7 +349,7 @@ class _Scope:
 
     def _is_scaler(self, node: ast.expr) -> bool:
         known = self._kinds(node)
-        return any(k.of == SCALER for k in known) or (not known or bool(known & ANY)) and "scaler" in ast.unparse(node).lower()
+        return any(k.of == SCALER for k in known) or ((not known or bool(known & ANY)) and "scaler" in ast.unparse(node).lower())
 
     def _step_at(self, place: Place) -> Iterator[Step]:
         call = _call_of(place.node)
@@ -642,9 +642,7 @@ class _Scope:
         for event in self.steps:
             if step.simple and event.role in ("zero_grad", "network.zero_grad", "scaler.unscale_"):
                 training.removed.add(id(event.place.node))
-            elif step.simple and event.role in ("step", "scaler.step", "clip_norm", "clip_value"):
-                training.replaced[id(event.place.node)] = (event.role, step)
-            elif not step.simple and event.role == "network.zero_grad":
+            elif (step.simple and event.role in ("step", "scaler.step", "clip_norm", "clip_value")) or (not step.simple and event.role == "network.zero_grad"):
                 training.replaced[id(event.place.node)] = (event.role, step)
 
 

@@ -2,7 +2,6 @@
 
 import copy
 
-import mindspore
 from mindspore import Tensor, nn
 
 

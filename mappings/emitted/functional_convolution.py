@@ -1,6 +1,7 @@
 """Convolutions of torch.nn.functional."""
 
 from mindspore import ops
+
 from mappings.emitted.functional_vision import pad
 from porter.pure import spread
 

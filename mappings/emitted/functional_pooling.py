@@ -2,6 +2,7 @@
 
 import mindspore
 from mindspore import ops
+
 from porter.pure import spread
 
 

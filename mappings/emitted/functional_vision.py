@@ -1,9 +1,9 @@
 """Resizing, padding and rearranging of torch.nn.functional."""
 
-import numpy as np
-
 import mindspore
+import numpy as np
 from mindspore import Tensor, ops
+
 from mappings.emitted.nn_padding import crop
 from porter.pure import spread
 

@@ -2,11 +2,10 @@
 
 import math
 
-import numpy as np
-
 import mindspore
+import numpy as np
 from mindspore import Parameter, Tensor
-from mindspore.common.initializer import Constant, Normal, TruncatedNormal, Uniform, initializer
+from mindspore.common.initializer import Constant, TruncatedNormal, initializer
 
 
 def _filled(tensor, values):
@@ -57,12 +56,12 @@ def calculate_gain(nonlinearity, param=None):
 
 def uniform_(tensor, a=0.0, b=1.0, generator=None):
     """torch.nn.init.uniform_."""
-    return _filled(tensor, (_drawn(tensor, Uniform((b - a) / 2)) + (a + b) / 2).astype(tensor.dtype))
+    return _filled(tensor, (_drawn(tensor, mindspore.common.initializer.Uniform((b - a) / 2)) + (a + b) / 2).astype(tensor.dtype))
 
 
 def normal_(tensor, mean=0.0, std=1.0, generator=None):
     """torch.nn.init.normal_."""
-    return _filled(tensor, _drawn(tensor, Normal(std, mean)))
+    return _filled(tensor, _drawn(tensor, mindspore.common.initializer.Normal(std, mean)))
 
 
 def trunc_normal_(tensor, mean=0.0, std=1.0, a=-2.0, b=2.0, generator=None):
@@ -110,13 +109,13 @@ def dirac_(tensor, groups=1):
 def xavier_uniform_(tensor, gain=1.0, generator=None):
     """torch.nn.init.xavier_uniform_."""
     bound = gain * math.sqrt(6.0 / sum(_calculate_fan_in_and_fan_out(tensor)))
-    return _filled(tensor, _drawn(tensor, Uniform(bound)))
+    return _filled(tensor, _drawn(tensor, mindspore.common.initializer.Uniform(bound)))
 
 
 def xavier_normal_(tensor, gain=1.0, generator=None):
     """torch.nn.init.xavier_normal_."""
     std = gain * math.sqrt(2.0 / sum(_calculate_fan_in_and_fan_out(tensor)))
-    return _filled(tensor, _drawn(tensor, Normal(std)))
+    return _filled(tensor, _drawn(tensor, mindspore.common.initializer.Normal(std)))
 
 
 def kaiming_uniform_(tensor, a=0, mode="fan_in", nonlinearity="leaky_relu", generator=None):
@@ -124,7 +123,7 @@ def kaiming_uniform_(tensor, a=0, mode="fan_in", nonlinearity="leaky_relu", gene
     if 0 in tensor.shape:
         return tensor
     std = calculate_gain(nonlinearity, a) / math.sqrt(_calculate_correct_fan(tensor, mode))
-    return _filled(tensor, _drawn(tensor, Uniform(math.sqrt(3.0) * std)))
+    return _filled(tensor, _drawn(tensor, mindspore.common.initializer.Uniform(math.sqrt(3.0) * std)))
 
 
 def kaiming_normal_(tensor, a=0, mode="fan_in", nonlinearity="leaky_relu", generator=None):
@@ -132,7 +131,7 @@ def kaiming_normal_(tensor, a=0, mode="fan_in", nonlinearity="leaky_relu", gener
     if 0 in tensor.shape:
         return tensor
     std = calculate_gain(nonlinearity, a) / math.sqrt(_calculate_correct_fan(tensor, mode))
-    return _filled(tensor, _drawn(tensor, Normal(std)))
+    return _filled(tensor, _drawn(tensor, mindspore.common.initializer.Normal(std)))
 
 
 def orthogonal_(tensor, gain=1, generator=None):
@@ -141,7 +140,7 @@ def orthogonal_(tensor, gain=1, generator=None):
         raise ValueError("Only tensors with 2 or more dimensions are supported")
     if 0 in tensor.shape:
         return tensor
-    flat = initializer(Normal(1.0), tensor.shape, mindspore.float32).init_data().asnumpy()
+    flat = initializer(mindspore.common.initializer.Normal(1.0), tensor.shape, mindspore.float32).init_data().asnumpy()
     flat = flat.reshape(tensor.shape[0], -1)
     q, r = np.linalg.qr(flat if flat.shape[0] >= flat.shape[1] else flat.T)
     q = q * np.sign(np.diag(r))
@@ -153,8 +152,8 @@ def sparse_(tensor, sparsity, std=0.01, generator=None):
     """torch.nn.init.sparse_."""
     if tensor.ndim != 2:
         raise ValueError("Only tensors with 2 dimensions are supported")
-    values = initializer(Normal(std), tensor.shape, mindspore.float32).init_data().asnumpy()
-    order = initializer(Uniform(1.0), tensor.shape, mindspore.float32).init_data().asnumpy().argsort(axis=0)
+    values = initializer(mindspore.common.initializer.Normal(std), tensor.shape, mindspore.float32).init_data().asnumpy()
+    order = initializer(mindspore.common.initializer.Uniform(1.0), tensor.shape, mindspore.float32).init_data().asnumpy().argsort(axis=0)
     zeros = math.ceil(sparsity * tensor.shape[0])
     np.put_along_axis(values, order[:zeros], 0.0, axis=0)
     return _filled(tensor, Tensor(values, tensor.dtype))

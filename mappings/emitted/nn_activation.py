@@ -1,7 +1,8 @@
 """Activation layers of torch.nn whose arguments mindspore.nn does not take as they are."""
 
-from mappings.emitted.functional_activation import mish
 from mindspore import nn, ops
+
+from mappings.emitted.functional_activation import mish
 
 
 class ELU(nn.Cell):

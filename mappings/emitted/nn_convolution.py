@@ -1,20 +1,41 @@
 """Convolution layers of torch.nn whose arguments mindspore.nn does not take as they are."""
 
 import mindspore
+import mindspore.common.initializer as initializers
 from mindspore import Parameter, nn, ops
-from mindspore.common.initializer import HeUniform, Uniform, initializer
+
 from porter.pure import conv_pads, reversed_pads, spread
 
 
 class Conv1d(nn.Conv1d):
     """torch.nn.Conv1d."""
 
-    def __init__(self, in_channels, out_channels, kernel_size, stride=1, padding=0, dilation=1, groups=1, bias=True,
-                 padding_mode='zeros', device=None, dtype=None):
+    def __init__(
+        self,
+        in_channels,
+        out_channels,
+        kernel_size,
+        stride=1,
+        padding=0,
+        dilation=1,
+        groups=1,
+        bias=True,
+        padding_mode='zeros',
+        device=None,
+        dtype=None,
+    ):
         pads = conv_pads(padding, kernel_size, dilation, 1)
-        super().__init__(in_channels, out_channels, spread(kernel_size, 1)[0], stride=spread(stride, 1)[0],
-                         pad_mode='pad', dilation=spread(dilation, 1)[0], group=groups, has_bias=bool(bias),
-                         dtype=dtype or mindspore.float32)
+        super().__init__(
+            in_channels,
+            out_channels,
+            spread(kernel_size, 1)[0],
+            stride=spread(stride, 1)[0],
+            pad_mode='pad',
+            dilation=spread(dilation, 1)[0],
+            group=groups,
+            has_bias=bool(bias),
+            dtype=dtype or mindspore.float32,
+        )
         self.pads = reversed_pads(pads, 1)
         self.padding = (0, 0, *self.pads)
         self.mode = 'constant' if padding_mode == 'zeros' else padding_mode
@@ -30,12 +51,33 @@ class Conv1d(nn.Conv1d):
 class Conv2d(nn.Conv2d):
     """torch.nn.Conv2d."""
 
-    def __init__(self, in_channels, out_channels, kernel_size, stride=1, padding=0, dilation=1, groups=1, bias=True,
-                 padding_mode='zeros', device=None, dtype=None):
+    def __init__(
+        self,
+        in_channels,
+        out_channels,
+        kernel_size,
+        stride=1,
+        padding=0,
+        dilation=1,
+        groups=1,
+        bias=True,
+        padding_mode='zeros',
+        device=None,
+        dtype=None,
+    ):
         pads = conv_pads(padding, kernel_size, dilation, 2)
-        super().__init__(in_channels, out_channels, spread(kernel_size, 2), stride=spread(stride, 2), pad_mode='pad',
-                         padding=pads if padding_mode == 'zeros' else 0, dilation=spread(dilation, 2), group=groups,
-                         has_bias=bool(bias), dtype=dtype or mindspore.float32)
+        super().__init__(
+            in_channels,
+            out_channels,
+            spread(kernel_size, 2),
+            stride=spread(stride, 2),
+            pad_mode='pad',
+            padding=pads if padding_mode == 'zeros' else 0,
+            dilation=spread(dilation, 2),
+            group=groups,
+            has_bias=bool(bias),
+            dtype=dtype or mindspore.float32,
+        )
         self.pads = reversed_pads(pads, 2)
         self.padding = padding if isinstance(padding, str) else spread(padding, 2)
         self.groups = groups
@@ -50,12 +92,33 @@ class Conv2d(nn.Conv2d):
 class Conv3d(nn.Conv3d):
     """torch.nn.Conv3d."""
 
-    def __init__(self, in_channels, out_channels, kernel_size, stride=1, padding=0, dilation=1, groups=1, bias=True,
-                 padding_mode='zeros', device=None, dtype=None):
+    def __init__(
+        self,
+        in_channels,
+        out_channels,
+        kernel_size,
+        stride=1,
+        padding=0,
+        dilation=1,
+        groups=1,
+        bias=True,
+        padding_mode='zeros',
+        device=None,
+        dtype=None,
+    ):
         pads = conv_pads(padding, kernel_size, dilation, 3)
-        super().__init__(in_channels, out_channels, spread(kernel_size, 3), stride=spread(stride, 3), pad_mode='pad',
-                         padding=pads if padding_mode == 'zeros' else 0, dilation=spread(dilation, 3), group=groups,
-                         has_bias=bool(bias), dtype=dtype or mindspore.float32)
+        super().__init__(
+            in_channels,
+            out_channels,
+            spread(kernel_size, 3),
+            stride=spread(stride, 3),
+            pad_mode='pad',
+            padding=pads if padding_mode == 'zeros' else 0,
+            dilation=spread(dilation, 3),
+            group=groups,
+            has_bias=bool(bias),
+            dtype=dtype or mindspore.float32,
+        )
         self.pads = reversed_pads(pads, 3)
         self.padding = padding if isinstance(padding, str) else spread(padding, 3)
         self.groups = groups
@@ -99,11 +162,32 @@ def cut_transposed(whole, pads, extra):
 class ConvTranspose2d(nn.Conv2dTranspose):
     """torch.nn.ConvTranspose2d."""
 
-    def __init__(self, in_channels, out_channels, kernel_size, stride=1, padding=0, output_padding=0, groups=1,
-                 bias=True, dilation=1, padding_mode='zeros', device=None, dtype=None):
-        super().__init__(in_channels, out_channels, spread(kernel_size, 2), stride=spread(stride, 2), pad_mode='pad',
-                         dilation=spread(dilation, 2), group=groups, has_bias=bool(bias),
-                         dtype=dtype or mindspore.float32)
+    def __init__(
+        self,
+        in_channels,
+        out_channels,
+        kernel_size,
+        stride=1,
+        padding=0,
+        output_padding=0,
+        groups=1,
+        bias=True,
+        dilation=1,
+        padding_mode='zeros',
+        device=None,
+        dtype=None,
+    ):
+        super().__init__(
+            in_channels,
+            out_channels,
+            spread(kernel_size, 2),
+            stride=spread(stride, 2),
+            pad_mode='pad',
+            dilation=spread(dilation, 2),
+            group=groups,
+            has_bias=bool(bias),
+            dtype=dtype or mindspore.float32,
+        )
         self.kernels = spread(kernel_size, 2)
         self.strides = spread(stride, 2)
         self.dilations = spread(dilation, 2)
@@ -115,7 +199,8 @@ class ConvTranspose2d(nn.Conv2dTranspose):
     def construct(self, x, output_size=None):
         batch = x if x.ndim == 4 else x.expand_dims(0)
         height, width = (
-            (batch.shape[i + 2] - 1) * self.strides[i] + self.dilations[i] * (self.kernels[i] - 1) + 1 for i in (0, 1)
+            (batch.shape[i + 2] - 1) * self.strides[i] + self.dilations[i] * (self.kernels[i] - 1) + 1
+            for i in (0, 1)
         )
         whole = self.conv2d_transpose(batch, self.weight, (batch.shape[0], self.out_channels, height, width))
         y = cut_transposed(whole, self.pads, missing_output(self, x, output_size))
@@ -127,11 +212,32 @@ class ConvTranspose2d(nn.Conv2dTranspose):
 class ConvTranspose1d(nn.Conv1dTranspose):
     """torch.nn.ConvTranspose1d."""
 
-    def __init__(self, in_channels, out_channels, kernel_size, stride=1, padding=0, output_padding=0, groups=1,
-                 bias=True, dilation=1, padding_mode='zeros', device=None, dtype=None):
-        super().__init__(in_channels, out_channels, spread(kernel_size, 1)[0], stride=spread(stride, 1)[0],
-                         pad_mode='pad', dilation=spread(dilation, 1)[0], group=groups, has_bias=bool(bias),
-                         dtype=dtype or mindspore.float32)
+    def __init__(
+        self,
+        in_channels,
+        out_channels,
+        kernel_size,
+        stride=1,
+        padding=0,
+        output_padding=0,
+        groups=1,
+        bias=True,
+        dilation=1,
+        padding_mode='zeros',
+        device=None,
+        dtype=None,
+    ):
+        super().__init__(
+            in_channels,
+            out_channels,
+            spread(kernel_size, 1)[0],
+            stride=spread(stride, 1)[0],
+            pad_mode='pad',
+            dilation=spread(dilation, 1)[0],
+            group=groups,
+            has_bias=bool(bias),
+            dtype=dtype or mindspore.float32,
+        )
         self.kernels = spread(kernel_size, 1)
         self.strides = spread(stride, 1)
         self.dilations = spread(dilation, 1)
@@ -152,8 +258,21 @@ class ConvTranspose1d(nn.Conv1dTranspose):
 class ConvTranspose3d(nn.Cell):
     """torch.nn.ConvTranspose3d: a convolution of the input with zeros between its entries, kernel reversed."""
 
-    def __init__(self, in_channels, out_channels, kernel_size, stride=1, padding=0, output_padding=0, groups=1,
-                 bias=True, dilation=1, padding_mode='zeros', device=None, dtype=None):
+    def __init__(
+        self,
+        in_channels,
+        out_channels,
+        kernel_size,
+        stride=1,
+        padding=0,
+        output_padding=0,
+        groups=1,
+        bias=True,
+        dilation=1,
+        padding_mode='zeros',
+        device=None,
+        dtype=None,
+    ):
         super().__init__()
         self.in_channels = in_channels
         self.out_channels = out_channels
@@ -166,10 +285,15 @@ class ConvTranspose3d(nn.Cell):
         dtype = dtype or mindspore.float32
         shape = (in_channels, out_channels // groups) + self.kernels
         fan_in = shape[1] * self.kernels[0] * self.kernels[1] * self.kernels[2]
-        self.weight = Parameter(initializer(HeUniform(5 ** 0.5), shape, dtype), name='weight')
+        self.weight = Parameter(
+            initializers.initializer(initializers.HeUniform(5**0.5), shape, dtype), name='weight'
+        )
         self.bias = None
         if bias:
-            self.bias = Parameter(initializer(Uniform(fan_in ** -0.5), (out_channels,), dtype), name='bias')
+            self.bias = Parameter(
+                initializers.initializer(initializers.Uniform(fan_in**-0.5), (out_channels,), dtype),
+                name='bias',
+            )
 
     def construct(self, x, output_size=None):
         batch = x if x.ndim == 5 else x.expand_dims(0)
@@ -195,5 +319,5 @@ def zeros_between(x, axis, step):
         return x
     length = x.shape[axis]
     spaced = ops.stack([x] + [ops.zeros_like(x)] * (step - 1), axis + 1)
-    spaced = spaced.reshape(x.shape[:axis] + (length * step,) + x.shape[axis + 1:])
+    spaced = spaced.reshape(x.shape[:axis] + (length * step,) + x.shape[axis + 1 :])
     return ops.narrow(spaced, axis, 0, (length - 1) * step + 1)

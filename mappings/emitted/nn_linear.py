@@ -17,8 +17,9 @@ class Bilinear(nn.BiDense):
     """torch.nn.Bilinear."""
 
     def __init__(self, in1_features, in2_features, out_features, bias=True, device=None, dtype=None):
-        super().__init__(in1_features, in2_features, out_features, has_bias=bool(bias),
-                         dtype=dtype or mindspore.float32)
+        super().__init__(
+            in1_features, in2_features, out_features, has_bias=bool(bias), dtype=dtype or mindspore.float32
+        )
 
 
 class Identity(nn.Identity):

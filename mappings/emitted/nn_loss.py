@@ -4,6 +4,7 @@ import math
 
 import mindspore
 from mindspore import Parameter, nn, ops
+
 from mappings.emitted.nn_vision import PairwiseDistance
 
 
@@ -39,7 +40,10 @@ class BCELoss(nn.Cell):
         self.reduction = reduction
 
     def construct(self, input, target):
-        loss = -(target * ops.maximum(ops.log(input), -100.0) + (1 - target) * ops.maximum(ops.log(1 - input), -100.0))
+        loss = -(
+            target * ops.maximum(ops.log(input), -100.0)
+            + (1 - target) * ops.maximum(ops.log(1 - input), -100.0)
+        )
         return reduced_loss(loss if self.weight is None else loss * self.weight, self.reduction)
 
 
@@ -81,8 +85,15 @@ class KLDivLoss(nn.Cell):
 class CrossEntropyLoss(nn.Cell):
     """torch.nn.CrossEntropyLoss: labels of any whole type, or probabilities of the classes."""
 
-    def __init__(self, weight=None, size_average=None, ignore_index=-100, reduce=None, reduction='mean',
-                 label_smoothing=0.0):
+    def __init__(
+        self,
+        weight=None,
+        size_average=None,
+        ignore_index=-100,
+        reduce=None,
+        reduction='mean',
+        label_smoothing=0.0,
+    ):
         super().__init__()
         self.weight = None if weight is None else Parameter(weight, name='weight', requires_grad=False)
         self.ignore_index = ignore_index
@@ -92,7 +103,9 @@ class CrossEntropyLoss(nn.Cell):
     def construct(self, input, target):
         if target.dtype == mindspore.int64:
             target = target.astype(mindspore.int32)
-        return ops.cross_entropy(input, target, self.weight, self.ignore_index, self.reduction, self.label_smoothing)
+        return ops.cross_entropy(
+            input, target, self.weight, self.ignore_index, self.reduction, self.label_smoothing
+        )
 
 
 class NLLLoss(nn.Cell):
@@ -105,7 +118,9 @@ class NLLLoss(nn.Cell):
         self.reduction = reduction
 
     def construct(self, input, target):
-        return ops.nll_loss(input, target.astype(mindspore.int32), self.weight, self.ignore_index, self.reduction)
+        return ops.nll_loss(
+            input, target.astype(mindspore.int32), self.weight, self.ignore_index, self.reduction
+        )
 
 
 class HingeEmbeddingLoss(nn.Cell):
@@ -118,7 +133,9 @@ class HingeEmbeddingLoss(nn.Cell):
 
     def construct(self, input, target):
         zero = ops.zeros_like(input)
-        loss = ops.where(target == 1, zero, ops.relu(self.margin - input)) + ops.where(target == -1, zero, input)
+        loss = ops.where(target == 1, zero, ops.relu(self.margin - input)) + ops.where(
+            target == -1, zero, input
+        )
         return reduced_loss(loss, self.reduction)
 
 
@@ -205,7 +222,9 @@ class MultiMarginLoss(nn.Cell):
 class PoissonNLLLoss(nn.Cell):
     """torch.nn.PoissonNLLLoss."""
 
-    def __init__(self, log_input=True, full=False, size_average=None, eps=1e-08, reduce=None, reduction='mean'):
+    def __init__(
+        self, log_input=True, full=False, size_average=None, eps=1e-08, reduce=None, reduction='mean'
+    ):
         super().__init__()
         self.log_input = log_input
         self.full = full
@@ -264,8 +283,12 @@ class TripletMarginWithDistanceLoss(nn.Cell):
 class TripletMarginLoss(TripletMarginWithDistanceLoss):
     """torch.nn.TripletMarginLoss."""
 
-    def __init__(self, margin=1.0, p=2.0, eps=1e-06, swap=False, size_average=None, reduce=None, reduction='mean'):
-        super().__init__(distance_function=PairwiseDistance(p, eps), margin=margin, swap=swap, reduction=reduction)
+    def __init__(
+        self, margin=1.0, p=2.0, eps=1e-06, swap=False, size_average=None, reduce=None, reduction='mean'
+    ):
+        super().__init__(
+            distance_function=PairwiseDistance(p, eps), margin=margin, swap=swap, reduction=reduction
+        )
 
 
 class CTCLoss(nn.Cell):
@@ -281,8 +304,15 @@ class CTCLoss(nn.Cell):
         integer = mindspore.int32
         input_lengths = ops.cast(input_lengths, integer)
         target_lengths = ops.cast(target_lengths, integer)
-        loss = ops.ctc_loss(log_probs, targets.astype(integer), input_lengths, target_lengths, self.blank, 'none',
-                            self.zero_infinity)
+        loss = ops.ctc_loss(
+            log_probs,
+            targets.astype(integer),
+            input_lengths,
+            target_lengths,
+            self.blank,
+            'none',
+            self.zero_infinity,
+        )
         if isinstance(loss, tuple):
             loss = loss[0]
         if self.reduction == 'mean':

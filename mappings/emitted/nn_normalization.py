@@ -14,10 +14,26 @@ def bn_momentum(momentum, track_running_stats):
 class BatchNorm1d(nn.BatchNorm1d):
     """torch.nn.BatchNorm1d."""
 
-    def __init__(self, num_features, eps=1e-05, momentum=0.1, affine=True, track_running_stats=True, device=None,
-                 dtype=None, *, bias=True):
-        super().__init__(num_features, eps=eps, momentum=bn_momentum(momentum, track_running_stats), affine=affine,
-                         use_batch_statistics=None if track_running_stats else True, dtype=dtype or mindspore.float32)
+    def __init__(
+        self,
+        num_features,
+        eps=1e-05,
+        momentum=0.1,
+        affine=True,
+        track_running_stats=True,
+        device=None,
+        dtype=None,
+        *,
+        bias=True,
+    ):
+        super().__init__(
+            num_features,
+            eps=eps,
+            momentum=bn_momentum(momentum, track_running_stats),
+            affine=affine,
+            use_batch_statistics=None if track_running_stats else True,
+            dtype=dtype or mindspore.float32,
+        )
         self.beta.requires_grad = affine and bias
         self.affine = affine
         self.track_running_stats = track_running_stats
@@ -26,10 +42,26 @@ class BatchNorm1d(nn.BatchNorm1d):
 class BatchNorm2d(nn.BatchNorm2d):
     """torch.nn.BatchNorm2d."""
 
-    def __init__(self, num_features, eps=1e-05, momentum=0.1, affine=True, track_running_stats=True, device=None,
-                 dtype=None, *, bias=True):
-        super().__init__(num_features, eps=eps, momentum=bn_momentum(momentum, track_running_stats), affine=affine,
-                         use_batch_statistics=None if track_running_stats else True, dtype=dtype or mindspore.float32)
+    def __init__(
+        self,
+        num_features,
+        eps=1e-05,
+        momentum=0.1,
+        affine=True,
+        track_running_stats=True,
+        device=None,
+        dtype=None,
+        *,
+        bias=True,
+    ):
+        super().__init__(
+            num_features,
+            eps=eps,
+            momentum=bn_momentum(momentum, track_running_stats),
+            affine=affine,
+            use_batch_statistics=None if track_running_stats else True,
+            dtype=dtype or mindspore.float32,
+        )
         self.beta.requires_grad = affine and bias
         self.affine = affine
         self.track_running_stats = track_running_stats
@@ -38,10 +70,26 @@ class BatchNorm2d(nn.BatchNorm2d):
 class BatchNorm3d(nn.BatchNorm3d):
     """torch.nn.BatchNorm3d."""
 
-    def __init__(self, num_features, eps=1e-05, momentum=0.1, affine=True, track_running_stats=True, device=None,
-                 dtype=None, *, bias=True):
-        super().__init__(num_features, eps=eps, momentum=bn_momentum(momentum, track_running_stats), affine=affine,
-                         use_batch_statistics=None if track_running_stats else True, dtype=dtype or mindspore.float32)
+    def __init__(
+        self,
+        num_features,
+        eps=1e-05,
+        momentum=0.1,
+        affine=True,
+        track_running_stats=True,
+        device=None,
+        dtype=None,
+        *,
+        bias=True,
+    ):
+        super().__init__(
+            num_features,
+            eps=eps,
+            momentum=bn_momentum(momentum, track_running_stats),
+            affine=affine,
+            use_batch_statistics=None if track_running_stats else True,
+            dtype=dtype or mindspore.float32,
+        )
         self.bn2d.beta.requires_grad = affine and bias
         self.affine = affine
         self.track_running_stats = track_running_stats
@@ -50,10 +98,27 @@ class BatchNorm3d(nn.BatchNorm3d):
 class SyncBatchNorm(nn.BatchNorm2d):
     """torch.nn.SyncBatchNorm on one device, for inputs of two to five axes."""
 
-    def __init__(self, num_features, eps=1e-05, momentum=0.1, affine=True, track_running_stats=True,
-                 process_group=None, device=None, dtype=None, *, bias=True):
-        super().__init__(num_features, eps=eps, momentum=bn_momentum(momentum, track_running_stats), affine=affine,
-                         use_batch_statistics=None if track_running_stats else True, dtype=dtype or mindspore.float32)
+    def __init__(
+        self,
+        num_features,
+        eps=1e-05,
+        momentum=0.1,
+        affine=True,
+        track_running_stats=True,
+        process_group=None,
+        device=None,
+        dtype=None,
+        *,
+        bias=True,
+    ):
+        super().__init__(
+            num_features,
+            eps=eps,
+            momentum=bn_momentum(momentum, track_running_stats),
+            affine=affine,
+            use_batch_statistics=None if track_running_stats else True,
+            dtype=dtype or mindspore.float32,
+        )
         self.beta.requires_grad = affine and bias
         self.affine = affine
         self.track_running_stats = track_running_stats
@@ -66,7 +131,9 @@ class SyncBatchNorm(nn.BatchNorm2d):
 class GroupNorm(nn.GroupNorm):
     """torch.nn.GroupNorm."""
 
-    def __init__(self, num_groups, num_channels, eps=1e-05, affine=True, device=None, dtype=None, *, bias=True):
+    def __init__(
+        self, num_groups, num_channels, eps=1e-05, affine=True, device=None, dtype=None, *, bias=True
+    ):
         super().__init__(num_groups, num_channels, eps=eps, affine=affine, dtype=dtype or mindspore.float32)
         self.beta.requires_grad = affine and bias
 
@@ -76,8 +143,18 @@ class InstanceNorm(nn.Cell):
 
     spatial = 1
 
-    def __init__(self, num_features, eps=1e-05, momentum=0.1, affine=False, track_running_stats=False, device=None,
-                 dtype=None, *, bias=True):
+    def __init__(
+        self,
+        num_features,
+        eps=1e-05,
+        momentum=0.1,
+        affine=False,
+        track_running_stats=False,
+        device=None,
+        dtype=None,
+        *,
+        bias=True,
+    ):
         super().__init__()
         if momentum is None and track_running_stats:
             raise ValueError('InstanceNorm with momentum=None (a cumulative average) has no MindSpore form')
@@ -90,8 +167,12 @@ class InstanceNorm(nn.Cell):
         self.weight = Parameter(ops.ones(num_features, dtype), name='weight') if affine else None
         self.bias = Parameter(ops.zeros(num_features, dtype), name='bias') if affine and bias else None
         if track_running_stats:
-            self.running_mean = Parameter(ops.zeros(num_features, dtype), name='running_mean', requires_grad=False)
-            self.running_var = Parameter(ops.ones(num_features, dtype), name='running_var', requires_grad=False)
+            self.running_mean = Parameter(
+                ops.zeros(num_features, dtype), name='running_mean', requires_grad=False
+            )
+            self.running_var = Parameter(
+                ops.ones(num_features, dtype), name='running_var', requires_grad=False
+            )
 
     def construct(self, x):
         axes = tuple(range(-self.spatial, 0))
@@ -144,7 +225,9 @@ class InstanceNorm3d(InstanceNorm):
 class LayerNorm(nn.LayerNorm):
     """torch.nn.LayerNorm."""
 
-    def __init__(self, normalized_shape, eps=1e-05, elementwise_affine=True, bias=True, device=None, dtype=None):
+    def __init__(
+        self, normalized_shape, eps=1e-05, elementwise_affine=True, bias=True, device=None, dtype=None
+    ):
         shape = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
         super().__init__(shape, epsilon=eps, dtype=dtype or mindspore.float32)
         self.eps = eps
@@ -163,12 +246,16 @@ class RMSNorm(nn.Cell):
 
     def __init__(self, normalized_shape, eps=None, elementwise_affine=True, device=None, dtype=None):
         super().__init__()
-        self.normalized_shape = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
+        self.normalized_shape = (
+            (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
+        )
         self.eps = eps
         self.elementwise_affine = elementwise_affine
         self.weight = None
         if elementwise_affine:
-            self.weight = Parameter(ops.ones(self.normalized_shape, dtype or mindspore.float32), name='weight')
+            self.weight = Parameter(
+                ops.ones(self.normalized_shape, dtype or mindspore.float32), name='weight'
+            )
 
     def construct(self, x):
         eps = self.eps

@@ -1,6 +1,7 @@
 """Padding layers of torch.nn that mindspore.nn does not have or that crop wrongly there."""
 
 from mindspore import nn, ops
+
 from porter.pure import spread
 
 

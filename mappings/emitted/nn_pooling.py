@@ -1,6 +1,7 @@
 """Pooling layers of torch.nn whose arguments mindspore.nn does not take as they are."""
 
 from mindspore import nn, ops
+
 from porter.pure import as_tuple, spread
 
 
@@ -93,58 +94,116 @@ class AvgPool1d(nn.AvgPool1d):
 
     def __init__(self, kernel_size, stride=None, padding=0, ceil_mode=False, count_include_pad=True):
         stride = kernel_size if stride is None else stride
-        super().__init__(spread(kernel_size, 1)[0], stride=spread(stride, 1)[0], pad_mode='pad',
-                         padding=spread(padding, 1)[0], ceil_mode=ceil_mode, count_include_pad=count_include_pad)
+        super().__init__(
+            spread(kernel_size, 1)[0],
+            stride=spread(stride, 1)[0],
+            pad_mode='pad',
+            padding=spread(padding, 1)[0],
+            ceil_mode=ceil_mode,
+            count_include_pad=count_include_pad,
+        )
 
 
 class AvgPool2d(nn.AvgPool2d):
     """torch.nn.AvgPool2d: the stride is the kernel unless given."""
 
-    def __init__(self, kernel_size, stride=None, padding=0, ceil_mode=False, count_include_pad=True,
-                 divisor_override=None):
+    def __init__(
+        self,
+        kernel_size,
+        stride=None,
+        padding=0,
+        ceil_mode=False,
+        count_include_pad=True,
+        divisor_override=None,
+    ):
         stride = kernel_size if stride is None else stride
-        super().__init__(spread(kernel_size, 2), stride=spread(stride, 2), pad_mode='pad', padding=spread(padding, 2),
-                         ceil_mode=ceil_mode, count_include_pad=count_include_pad or divisor_override is not None,
-                         divisor_override=divisor_override)
+        super().__init__(
+            spread(kernel_size, 2),
+            stride=spread(stride, 2),
+            pad_mode='pad',
+            padding=spread(padding, 2),
+            ceil_mode=ceil_mode,
+            count_include_pad=count_include_pad or divisor_override is not None,
+            divisor_override=divisor_override,
+        )
 
 
 class AvgPool3d(nn.AvgPool3d):
     """torch.nn.AvgPool3d: the stride is the kernel unless given."""
 
-    def __init__(self, kernel_size, stride=None, padding=0, ceil_mode=False, count_include_pad=True,
-                 divisor_override=None):
+    def __init__(
+        self,
+        kernel_size,
+        stride=None,
+        padding=0,
+        ceil_mode=False,
+        count_include_pad=True,
+        divisor_override=None,
+    ):
         stride = kernel_size if stride is None else stride
-        super().__init__(spread(kernel_size, 3), stride=spread(stride, 3), pad_mode='pad', padding=spread(padding, 3),
-                         ceil_mode=ceil_mode, count_include_pad=count_include_pad or divisor_override is not None,
-                         divisor_override=divisor_override)
+        super().__init__(
+            spread(kernel_size, 3),
+            stride=spread(stride, 3),
+            pad_mode='pad',
+            padding=spread(padding, 3),
+            ceil_mode=ceil_mode,
+            count_include_pad=count_include_pad or divisor_override is not None,
+            divisor_override=divisor_override,
+        )
 
 
 class MaxPool1d(nn.MaxPool1d):
     """torch.nn.MaxPool1d: the stride is the kernel unless given."""
 
-    def __init__(self, kernel_size, stride=None, padding=0, dilation=1, return_indices=False, ceil_mode=False):
+    def __init__(
+        self, kernel_size, stride=None, padding=0, dilation=1, return_indices=False, ceil_mode=False
+    ):
         stride = kernel_size if stride is None else stride
-        super().__init__(spread(kernel_size, 1)[0], stride=spread(stride, 1)[0], pad_mode='pad',
-                         padding=spread(padding, 1)[0], dilation=spread(dilation, 1)[0],
-                         return_indices=return_indices, ceil_mode=ceil_mode)
+        super().__init__(
+            spread(kernel_size, 1)[0],
+            stride=spread(stride, 1)[0],
+            pad_mode='pad',
+            padding=spread(padding, 1)[0],
+            dilation=spread(dilation, 1)[0],
+            return_indices=return_indices,
+            ceil_mode=ceil_mode,
+        )
 
 
 class MaxPool2d(nn.MaxPool2d):
     """torch.nn.MaxPool2d: the stride is the kernel unless given."""
 
-    def __init__(self, kernel_size, stride=None, padding=0, dilation=1, return_indices=False, ceil_mode=False):
+    def __init__(
+        self, kernel_size, stride=None, padding=0, dilation=1, return_indices=False, ceil_mode=False
+    ):
         stride = kernel_size if stride is None else stride
-        super().__init__(spread(kernel_size, 2), stride=spread(stride, 2), pad_mode='pad', padding=spread(padding, 2),
-                         dilation=spread(dilation, 2), return_indices=return_indices, ceil_mode=ceil_mode)
+        super().__init__(
+            spread(kernel_size, 2),
+            stride=spread(stride, 2),
+            pad_mode='pad',
+            padding=spread(padding, 2),
+            dilation=spread(dilation, 2),
+            return_indices=return_indices,
+            ceil_mode=ceil_mode,
+        )
 
 
 class MaxPool3d(nn.MaxPool3d):
     """torch.nn.MaxPool3d: the stride is the kernel unless given."""
 
-    def __init__(self, kernel_size, stride=None, padding=0, dilation=1, return_indices=False, ceil_mode=False):
+    def __init__(
+        self, kernel_size, stride=None, padding=0, dilation=1, return_indices=False, ceil_mode=False
+    ):
         stride = kernel_size if stride is None else stride
-        super().__init__(spread(kernel_size, 3), stride=spread(stride, 3), pad_mode='pad', padding=spread(padding, 3),
-                         dilation=spread(dilation, 3), return_indices=return_indices, ceil_mode=ceil_mode)
+        super().__init__(
+            spread(kernel_size, 3),
+            stride=spread(stride, 3),
+            pad_mode='pad',
+            padding=spread(padding, 3),
+            dilation=spread(dilation, 3),
+            return_indices=return_indices,
+            ceil_mode=ceil_mode,
+        )
 
 
 class MaxUnpool(nn.Cell):
@@ -159,10 +218,10 @@ class MaxUnpool(nn.Cell):
         self.padding = spread(padding, self.spatial)
 
     def construct(self, input, indices, output_size=None):
-        lead = input.shape[:-self.spatial]
+        lead = input.shape[: -self.spatial]
         size = ()
         if output_size is not None:
-            size = tuple(output_size)[-self.spatial:]
+            size = tuple(output_size)[-self.spatial :]
         else:
             for i in range(self.spatial):
                 length = input.shape[i - self.spatial]

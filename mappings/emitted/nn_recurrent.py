@@ -7,12 +7,31 @@ from mindspore import nn, ops
 class LSTM(nn.LSTM):
     """torch.nn.LSTM without proj_size."""
 
-    def __init__(self, input_size, hidden_size, num_layers=1, bias=True, batch_first=False, dropout=0.0,
-                 bidirectional=False, proj_size=0, device=None, dtype=None):
+    def __init__(
+        self,
+        input_size,
+        hidden_size,
+        num_layers=1,
+        bias=True,
+        batch_first=False,
+        dropout=0.0,
+        bidirectional=False,
+        proj_size=0,
+        device=None,
+        dtype=None,
+    ):
         if proj_size:
             raise ValueError('LSTM with proj_size has no MindSpore form')
-        super().__init__(input_size, hidden_size, num_layers=num_layers, has_bias=bool(bias), batch_first=batch_first,
-                         dropout=float(dropout), bidirectional=bidirectional, dtype=dtype or mindspore.float32)
+        super().__init__(
+            input_size,
+            hidden_size,
+            num_layers=num_layers,
+            has_bias=bool(bias),
+            batch_first=batch_first,
+            dropout=float(dropout),
+            bidirectional=bidirectional,
+            dtype=dtype or mindspore.float32,
+        )
         self.batch_axis = 0 if batch_first else 1
         self.input_size = input_size
         self.dropout = dropout
@@ -32,10 +51,28 @@ class LSTM(nn.LSTM):
 class GRU(nn.GRU):
     """torch.nn.GRU."""
 
-    def __init__(self, input_size, hidden_size, num_layers=1, bias=True, batch_first=False, dropout=0.0,
-                 bidirectional=False, device=None, dtype=None):
-        super().__init__(input_size, hidden_size, num_layers=num_layers, has_bias=bool(bias), batch_first=batch_first,
-                         dropout=float(dropout), bidirectional=bidirectional, dtype=dtype or mindspore.float32)
+    def __init__(
+        self,
+        input_size,
+        hidden_size,
+        num_layers=1,
+        bias=True,
+        batch_first=False,
+        dropout=0.0,
+        bidirectional=False,
+        device=None,
+        dtype=None,
+    ):
+        super().__init__(
+            input_size,
+            hidden_size,
+            num_layers=num_layers,
+            has_bias=bool(bias),
+            batch_first=batch_first,
+            dropout=float(dropout),
+            bidirectional=bidirectional,
+            dtype=dtype or mindspore.float32,
+        )
         self.batch_axis = 0 if batch_first else 1
         self.input_size = input_size
         self.dropout = dropout
@@ -55,11 +92,30 @@ class GRU(nn.GRU):
 class RNN(nn.RNN):
     """torch.nn.RNN."""
 
-    def __init__(self, input_size, hidden_size, num_layers=1, nonlinearity='tanh', bias=True, batch_first=False,
-                 dropout=0.0, bidirectional=False, device=None, dtype=None):
-        super().__init__(input_size, hidden_size, num_layers=num_layers, nonlinearity=nonlinearity,
-                         has_bias=bool(bias), batch_first=batch_first, dropout=float(dropout),
-                         bidirectional=bidirectional, dtype=dtype or mindspore.float32)
+    def __init__(
+        self,
+        input_size,
+        hidden_size,
+        num_layers=1,
+        nonlinearity='tanh',
+        bias=True,
+        batch_first=False,
+        dropout=0.0,
+        bidirectional=False,
+        device=None,
+        dtype=None,
+    ):
+        super().__init__(
+            input_size,
+            hidden_size,
+            num_layers=num_layers,
+            nonlinearity=nonlinearity,
+            has_bias=bool(bias),
+            batch_first=batch_first,
+            dropout=float(dropout),
+            bidirectional=bidirectional,
+            dtype=dtype or mindspore.float32,
+        )
         self.batch_axis = 0 if batch_first else 1
         self.input_size = input_size
         self.dropout = dropout

@@ -1,20 +1,34 @@
 """Embeddings of torch.nn whose arguments mindspore.nn does not take as they are."""
 
 import mindspore
+import mindspore.common.initializer as initializers
 from mindspore import Parameter, nn, ops
-from mindspore.common.initializer import Normal, initializer
 
 
 class Embedding(nn.Embedding):
     """torch.nn.Embedding: the row padding_idx starts at zero and gets no gradient."""
 
-    def __init__(self, num_embeddings, embedding_dim, padding_idx=None, max_norm=None, norm_type=2.0,
-                 scale_grad_by_freq=False, sparse=False, _weight=None, _freeze=False, device=None, dtype=None):
+    def __init__(
+        self,
+        num_embeddings,
+        embedding_dim,
+        padding_idx=None,
+        max_norm=None,
+        norm_type=2.0,
+        scale_grad_by_freq=False,
+        sparse=False,
+        _weight=None,
+        _freeze=False,
+        device=None,
+        dtype=None,
+    ):
         if max_norm is not None or scale_grad_by_freq:
             raise ValueError('Embedding with max_norm or scale_grad_by_freq has no MindSpore form')
         if padding_idx is not None and padding_idx < 0:
             padding_idx += num_embeddings
-        super().__init__(num_embeddings, embedding_dim, embedding_table=Normal(1.0), padding_idx=padding_idx)
+        super().__init__(
+            num_embeddings, embedding_dim, embedding_table=initializers.Normal(1.0), padding_idx=padding_idx
+        )
         if _weight is not None:
             self.embedding_table.set_data(_weight)
         if dtype is not None:
@@ -31,9 +45,21 @@ class Embedding(nn.Embedding):
 class EmbeddingBag(nn.Cell):
     """torch.nn.EmbeddingBag over the rows of a matrix of indices, or over bags that begin at `offsets`."""
 
-    def __init__(self, num_embeddings, embedding_dim, max_norm=None, norm_type=2.0, scale_grad_by_freq=False,
-                 mode='mean', sparse=False, _weight=None, include_last_offset=False, padding_idx=None, device=None,
-                 dtype=None):
+    def __init__(
+        self,
+        num_embeddings,
+        embedding_dim,
+        max_norm=None,
+        norm_type=2.0,
+        scale_grad_by_freq=False,
+        mode='mean',
+        sparse=False,
+        _weight=None,
+        include_last_offset=False,
+        padding_idx=None,
+        device=None,
+        dtype=None,
+    ):
         super().__init__()
         if max_norm is not None or scale_grad_by_freq:
             raise ValueError('EmbeddingBag with max_norm or scale_grad_by_freq has no MindSpore form')
@@ -44,7 +70,9 @@ class EmbeddingBag(nn.Cell):
         self.padding_idx = padding_idx
         if padding_idx is not None and padding_idx < 0:
             self.padding_idx = padding_idx + num_embeddings
-        table = initializer(Normal(1.0), (num_embeddings, embedding_dim), dtype or mindspore.float32)
+        table = initializers.initializer(
+            initializers.Normal(1.0), (num_embeddings, embedding_dim), dtype or mindspore.float32
+        )
         self.weight = Parameter(table if _weight is None else _weight, name='weight')
 
     def construct(self, input, offsets=None, per_sample_weights=None):

@@ -3,10 +3,11 @@
 import copy
 
 import mindspore
+import mindspore.common.initializer as initializers
+from mindspore import Parameter, nn, ops
+
 from mappings.emitted.nn_containers import ModuleList
 from mappings.emitted.nn_normalization import LayerNorm
-from mindspore import Parameter, nn, ops
-from mindspore.common.initializer import XavierNormal, XavierUniform, initializer
 
 
 def additive_mask(mask, dtype):
@@ -19,8 +20,20 @@ def additive_mask(mask, dtype):
 class MultiheadAttention(nn.Cell):
     """torch.nn.MultiheadAttention."""
 
-    def __init__(self, embed_dim, num_heads, dropout=0.0, bias=True, add_bias_kv=False, add_zero_attn=False,
-                 kdim=None, vdim=None, batch_first=False, device=None, dtype=None):
+    def __init__(
+        self,
+        embed_dim,
+        num_heads,
+        dropout=0.0,
+        bias=True,
+        add_bias_kv=False,
+        add_zero_attn=False,
+        kdim=None,
+        vdim=None,
+        batch_first=False,
+        device=None,
+        dtype=None,
+    ):
         super().__init__()
         dtype = dtype or mindspore.float32
         self.embed_dim = embed_dim
@@ -40,22 +53,31 @@ class MultiheadAttention(nn.Cell):
             self.k_proj_weight = self.new_weight('k_proj_weight', (embed_dim, self.kdim), dtype)
             self.v_proj_weight = self.new_weight('v_proj_weight', (embed_dim, self.vdim), dtype)
         self.in_proj_bias = Parameter(ops.zeros(3 * embed_dim, dtype), name='in_proj_bias') if bias else None
-        self.out_proj = nn.Dense(embed_dim, embed_dim, has_bias=bool(bias), bias_init='zeros' if bias else None,
-                                 dtype=dtype)
+        self.out_proj = nn.Dense(
+            embed_dim, embed_dim, has_bias=bool(bias), bias_init='zeros' if bias else None, dtype=dtype
+        )
         self.bias_k = None
         self.bias_v = None
         if add_bias_kv:
-            self.bias_k = Parameter(initializer(XavierNormal(), (1, 1, embed_dim), dtype), name='bias_k')
-            self.bias_v = Parameter(initializer(XavierNormal(), (1, 1, embed_dim), dtype), name='bias_v')
+            self.bias_k = Parameter(
+                initializers.initializer(initializers.XavierNormal(), (1, 1, embed_dim), dtype), name='bias_k'
+            )
+            self.bias_v = Parameter(
+                initializers.initializer(initializers.XavierNormal(), (1, 1, embed_dim), dtype), name='bias_v'
+            )
 
     def new_weight(self, name, shape, dtype):
-        return Parameter(initializer(XavierUniform(), shape, dtype), name=name)
+        return Parameter(initializers.initializer(initializers.XavierUniform(), shape, dtype), name=name)
 
     def project(self, query, key, value):
         """Queries, keys and values (N, L, E) through their weights."""
         size = self.embed_dim
         if self._qkv_same_embed_dim:
-            weights = (self.in_proj_weight[:size], self.in_proj_weight[size:2 * size], self.in_proj_weight[2 * size:])
+            weights = (
+                self.in_proj_weight[:size],
+                self.in_proj_weight[size : 2 * size],
+                self.in_proj_weight[2 * size :],
+            )
         else:
             weights = (self.q_proj_weight, self.k_proj_weight, self.v_proj_weight)
         q = ops.matmul(query, weights[0].swapaxes(0, 1))
@@ -63,8 +85,8 @@ class MultiheadAttention(nn.Cell):
         v = ops.matmul(value, weights[2].swapaxes(0, 1))
         if self.in_proj_bias is not None:
             q = q + self.in_proj_bias[:size]
-            k = k + self.in_proj_bias[size:2 * size]
-            v = v + self.in_proj_bias[2 * size:]
+            k = k + self.in_proj_bias[size : 2 * size]
+            v = v + self.in_proj_bias[2 * size :]
         return q, k, v
 
     def heads(self, x):
@@ -85,8 +107,17 @@ class MultiheadAttention(nn.Cell):
             total = ops.pad(total, (0, added))
         return total
 
-    def construct(self, query, key, value, key_padding_mask=None, need_weights=True, attn_mask=None,
-                  average_attn_weights=True, is_causal=False):
+    def construct(
+        self,
+        query,
+        key,
+        value,
+        key_padding_mask=None,
+        need_weights=True,
+        attn_mask=None,
+        average_attn_weights=True,
+        is_causal=False,
+    ):
         batched = query.ndim == 3
         if not batched:
             query, key, value = query.expand_dims(0), key.expand_dims(0), value.expand_dims(0)
@@ -104,7 +135,7 @@ class MultiheadAttention(nn.Cell):
             k = ops.cat((k, zeros), 1)
             v = ops.cat((v, zeros), 1)
             added = added + 1
-        scores = ops.matmul(self.heads(q) * self.head_dim ** -0.5, self.heads(k).swapaxes(-2, -1))
+        scores = ops.matmul(self.heads(q) * self.head_dim**-0.5, self.heads(k).swapaxes(-2, -1))
         mask = self.mask(key_padding_mask, attn_mask, batch, target, added, scores.dtype)
         weights = ops.softmax(scores if mask is None else scores + mask, -1)
         if self.training and self.dropout > 0:
@@ -132,12 +163,25 @@ def activation_named(activation):
 class TransformerEncoderLayer(nn.Cell):
     """torch.nn.TransformerEncoderLayer."""
 
-    def __init__(self, d_model, nhead, dim_feedforward=2048, dropout=0.1, activation='relu', layer_norm_eps=1e-05,
-                 batch_first=False, norm_first=False, bias=True, device=None, dtype=None):
+    def __init__(
+        self,
+        d_model,
+        nhead,
+        dim_feedforward=2048,
+        dropout=0.1,
+        activation='relu',
+        layer_norm_eps=1e-05,
+        batch_first=False,
+        norm_first=False,
+        bias=True,
+        device=None,
+        dtype=None,
+    ):
         super().__init__()
         dtype = dtype or mindspore.float32
-        self.self_attn = MultiheadAttention(d_model, nhead, dropout=dropout, bias=bias, batch_first=batch_first,
-                                            dtype=dtype)
+        self.self_attn = MultiheadAttention(
+            d_model, nhead, dropout=dropout, bias=bias, batch_first=batch_first, dtype=dtype
+        )
         self.linear1 = nn.Dense(d_model, dim_feedforward, has_bias=bias, dtype=dtype)
         self.dropout = nn.Dropout(p=dropout)
         self.linear2 = nn.Dense(dim_feedforward, d_model, has_bias=bias, dtype=dtype)
@@ -167,14 +211,28 @@ class TransformerEncoderLayer(nn.Cell):
 class TransformerDecoderLayer(nn.Cell):
     """torch.nn.TransformerDecoderLayer."""
 
-    def __init__(self, d_model, nhead, dim_feedforward=2048, dropout=0.1, activation='relu', layer_norm_eps=1e-05,
-                 batch_first=False, norm_first=False, bias=True, device=None, dtype=None):
+    def __init__(
+        self,
+        d_model,
+        nhead,
+        dim_feedforward=2048,
+        dropout=0.1,
+        activation='relu',
+        layer_norm_eps=1e-05,
+        batch_first=False,
+        norm_first=False,
+        bias=True,
+        device=None,
+        dtype=None,
+    ):
         super().__init__()
         dtype = dtype or mindspore.float32
-        self.self_attn = MultiheadAttention(d_model, nhead, dropout=dropout, bias=bias, batch_first=batch_first,
-                                            dtype=dtype)
-        self.multihead_attn = MultiheadAttention(d_model, nhead, dropout=dropout, bias=bias, batch_first=batch_first,
-                                                 dtype=dtype)
+        self.self_attn = MultiheadAttention(
+            d_model, nhead, dropout=dropout, bias=bias, batch_first=batch_first, dtype=dtype
+        )
+        self.multihead_attn = MultiheadAttention(
+            d_model, nhead, dropout=dropout, bias=bias, batch_first=batch_first, dtype=dtype
+        )
         self.linear1 = nn.Dense(d_model, dim_feedforward, has_bias=bias, dtype=dtype)
         self.dropout = nn.Dropout(p=dropout)
         self.linear2 = nn.Dense(dim_feedforward, d_model, has_bias=bias, dtype=dtype)
@@ -187,8 +245,17 @@ class TransformerDecoderLayer(nn.Cell):
         self.dropout3 = nn.Dropout(p=dropout)
         self.activation = activation_named(activation)
 
-    def construct(self, tgt, memory, tgt_mask=None, memory_mask=None, tgt_key_padding_mask=None,
-                  memory_key_padding_mask=None, tgt_is_causal=False, memory_is_causal=False):
+    def construct(
+        self,
+        tgt,
+        memory,
+        tgt_mask=None,
+        memory_mask=None,
+        tgt_key_padding_mask=None,
+        memory_key_padding_mask=None,
+        tgt_is_causal=False,
+        memory_is_causal=False,
+    ):
         x = tgt
         if self.norm_first:
             x = x + self._sa_block(self.norm1(x), tgt_mask, tgt_key_padding_mask)
@@ -232,15 +299,24 @@ class TransformerDecoder(nn.Cell):
         self.num_layers = num_layers
         self.norm = norm
 
-    def construct(self, tgt, memory, tgt_mask=None, memory_mask=None, tgt_key_padding_mask=None,
-                  memory_key_padding_mask=None, tgt_is_causal=None, memory_is_causal=False):
+    def construct(
+        self,
+        tgt,
+        memory,
+        tgt_mask=None,
+        memory_mask=None,
+        tgt_key_padding_mask=None,
+        memory_key_padding_mask=None,
+        tgt_is_causal=None,
+        memory_is_causal=False,
+    ):
         for layer in self.layers:
             tgt = layer(tgt, memory, tgt_mask, memory_mask, tgt_key_padding_mask, memory_key_padding_mask)
         return tgt if self.norm is None else self.norm(tgt)
 
 
 def generate_square_subsequent_mask(sz, device=None, dtype=None):
-    """torch.nn.Transformer.generate_square_subsequent_mask: minus infinity above the diagonal, zero elsewhere."""
+    """torch.nn.Transformer.generate_square_subsequent_mask: minus infinity above the diagonal."""
     above = ops.arange(sz).expand_dims(0) > ops.arange(sz).expand_dims(1)
     return ops.zeros((sz, sz), dtype or mindspore.float32).masked_fill(above, float('-inf'))
 
@@ -248,18 +324,50 @@ def generate_square_subsequent_mask(sz, device=None, dtype=None):
 class Transformer(nn.Cell):
     """torch.nn.Transformer."""
 
-    def __init__(self, d_model=512, nhead=8, num_encoder_layers=6, num_decoder_layers=6, dim_feedforward=2048,
-                 dropout=0.1, activation='relu', custom_encoder=None, custom_decoder=None, layer_norm_eps=1e-05,
-                 batch_first=False, norm_first=False, bias=True, device=None, dtype=None):
+    def __init__(
+        self,
+        d_model=512,
+        nhead=8,
+        num_encoder_layers=6,
+        num_decoder_layers=6,
+        dim_feedforward=2048,
+        dropout=0.1,
+        activation='relu',
+        custom_encoder=None,
+        custom_decoder=None,
+        layer_norm_eps=1e-05,
+        batch_first=False,
+        norm_first=False,
+        bias=True,
+        device=None,
+        dtype=None,
+    ):
         super().__init__()
-        options = (d_model, nhead, dim_feedforward, dropout, activation, layer_norm_eps, batch_first, norm_first,
-                   bias, device, dtype)
+        options = (
+            d_model,
+            nhead,
+            dim_feedforward,
+            dropout,
+            activation,
+            layer_norm_eps,
+            batch_first,
+            norm_first,
+            bias,
+            device,
+            dtype,
+        )
         if custom_encoder is None:
-            custom_encoder = TransformerEncoder(TransformerEncoderLayer(*options), num_encoder_layers,
-                                                LayerNorm(d_model, layer_norm_eps, bias=bias, dtype=dtype))
+            custom_encoder = TransformerEncoder(
+                TransformerEncoderLayer(*options),
+                num_encoder_layers,
+                LayerNorm(d_model, layer_norm_eps, bias=bias, dtype=dtype),
+            )
         if custom_decoder is None:
-            custom_decoder = TransformerDecoder(TransformerDecoderLayer(*options), num_decoder_layers,
-                                                LayerNorm(d_model, layer_norm_eps, bias=bias, dtype=dtype))
+            custom_decoder = TransformerDecoder(
+                TransformerDecoderLayer(*options),
+                num_decoder_layers,
+                LayerNorm(d_model, layer_norm_eps, bias=bias, dtype=dtype),
+            )
         self.encoder = custom_encoder
         self.decoder = custom_decoder
         self.d_model = d_model
@@ -267,15 +375,28 @@ class Transformer(nn.Cell):
         self.batch_first = batch_first
         for parameter in self.get_parameters():
             if parameter.ndim > 1:
-                parameter.set_data(initializer(XavierUniform(), parameter.shape, parameter.dtype))
+                parameter.set_data(
+                    initializers.initializer(initializers.XavierUniform(), parameter.shape, parameter.dtype)
+                )
 
     @staticmethod
     def generate_square_subsequent_mask(sz, device=None, dtype=None):
         """torch.nn.Transformer.generate_square_subsequent_mask."""
         return generate_square_subsequent_mask(sz, device, dtype)
 
-    def construct(self, src, tgt, src_mask=None, tgt_mask=None, memory_mask=None, src_key_padding_mask=None,
-                  tgt_key_padding_mask=None, memory_key_padding_mask=None, src_is_causal=None, tgt_is_causal=None,
-                  memory_is_causal=False):
+    def construct(
+        self,
+        src,
+        tgt,
+        src_mask=None,
+        tgt_mask=None,
+        memory_mask=None,
+        src_key_padding_mask=None,
+        tgt_key_padding_mask=None,
+        memory_key_padding_mask=None,
+        src_is_causal=None,
+        tgt_is_causal=None,
+        memory_is_causal=False,
+    ):
         memory = self.encoder(src, src_mask, src_key_padding_mask)
         return self.decoder(tgt, memory, tgt_mask, memory_mask, tgt_key_padding_mask, memory_key_padding_mask)

@@ -2,6 +2,7 @@
 
 import mindspore
 from mindspore import Tensor, nn, ops
+
 from mappings.emitted.functional_vision import interpolate
 from porter.pure import spread
 
@@ -68,7 +69,9 @@ class Unfold(nn.Cell):
 
     def construct(self, x):
         if x.ndim == 3:
-            return ops.unfold(x.expand_dims(0), self.kernel_size, self.dilation, self.padding, self.stride).squeeze(0)
+            return ops.unfold(
+                x.expand_dims(0), self.kernel_size, self.dilation, self.padding, self.stride
+            ).squeeze(0)
         return ops.unfold(x, self.kernel_size, self.dilation, self.padding, self.stride)
 
 
@@ -100,13 +103,15 @@ class Unflatten(nn.Cell):
 
     def construct(self, x):
         dim = self.dim % x.ndim
-        return x.reshape(x.shape[:dim] + self.unflattened_size + x.shape[dim + 1:])
+        return x.reshape(x.shape[:dim] + self.unflattened_size + x.shape[dim + 1 :])
 
 
 class Upsample(nn.Cell):
     """torch.nn.Upsample."""
 
-    def __init__(self, size=None, scale_factor=None, mode='nearest', align_corners=None, recompute_scale_factor=None):
+    def __init__(
+        self, size=None, scale_factor=None, mode='nearest', align_corners=None, recompute_scale_factor=None
+    ):
         super().__init__()
         self.size = size
         self.scale_factor = scale_factor
@@ -115,7 +120,9 @@ class Upsample(nn.Cell):
         self.recompute_scale_factor = recompute_scale_factor
 
     def construct(self, x):
-        return interpolate(x, self.size, self.scale_factor, self.mode, self.align_corners, self.recompute_scale_factor)
+        return interpolate(
+            x, self.size, self.scale_factor, self.mode, self.align_corners, self.recompute_scale_factor
+        )
 
 
 class UpsamplingBilinear2d(Upsample):

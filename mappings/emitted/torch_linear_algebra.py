@@ -1,8 +1,8 @@
 """Products and factorisations of torch.* and torch.linalg that MindSpore lacks or has with other conventions."""
 
-import mindspore
-from mappings.emitted.torch_reduction import norm
 from mindspore import ops
+
+from mappings.emitted.torch_reduction import norm
 
 
 def cross(input, other, dim=None):
