@@ -143,6 +143,8 @@ class ModuleDict(Prefixed, nn.CellDict):
 
     def __init__(self, modules=None):
         super().__init__()
+        if type(self).construct is not ModuleDict.construct:
+            del self.__cell_as_dict__  # with this mark GRAPH mode takes it for a dict, which cannot be called
         if modules is not None:
             self.update(modules)
 
