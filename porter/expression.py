@@ -162,7 +162,8 @@ def _target_signature(node: ast.expr, site: Site) -> Signature | None:
     if dotted.startswith("emitted."):
         return _emitted_signature(dotted.removeprefix("emitted."))
     if dotted.startswith("self."):
-        return mindspore_signatures().get("mindspore.Tensor." + dotted[5:])
+        owner = "mindspore.nn.Cell" if site.row.name.startswith("torch.nn.Module.") else "mindspore.Tensor"
+        return mindspore_signatures().get(f"{owner}.{dotted[5:]}")
     return mindspore_signatures().get(dotted)
 
 

@@ -12,16 +12,18 @@ from porter.table import Table, load_table, mappings_directory
 
 
 def used_names(table: Table) -> list[str]:
-    """Every mindspore.* name, and every Tensor method, on a right side of the table or of a fusion."""
+    """Every mindspore.* name, and every method of a Tensor or Cell, on a right side of the table or of a fusion."""
     found: set[str] = set()
-    for to in [*(a.to for row in table for a in row.alternatives), *(fusion.to for fusion in load_fusions())]:
+    sides = [(row.name, a.to) for row in table for a in row.alternatives]
+    for name, to in [*sides, *(("", fusion.to) for fusion in load_fusions())]:
+        owner = "mindspore.nn.Cell." if name.startswith("torch.nn.Module.") else "mindspore.Tensor."
         for node in ast.walk(ast.parse(to, mode="eval")):
             if isinstance(node, ast.Attribute):
                 text = ast.unparse(node)
                 if text.startswith("mindspore."):
                     found.add(text)
                 elif text.startswith("self.") and text.count(".") == 1:
-                    found.add("mindspore.Tensor." + text[5:])
+                    found.add(owner + text[5:])
     return sorted(found)
 
 
