@@ -13,6 +13,11 @@ def adaptive_max_pool1d(input, output_size, return_indices=False):
     return (result.squeeze(-2), indices.squeeze(-2)) if return_indices else result.squeeze(-2)
 
 
+def adaptive_max_pool2d(input, output_size, return_indices=False):
+    """torch.nn.functional.adaptive_max_pool2d."""
+    return ops.adaptive_max_pool2d(input, output_size, return_indices)
+
+
 def adaptive_max_pool3d(input, output_size, return_indices=False):
     """torch.nn.functional.adaptive_max_pool3d."""
     wanted, present = spread(output_size, 3), input.shape[-3:]
@@ -69,6 +74,23 @@ def max_pool1d(input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode
                                      True, ceil_mode)
     shape = input.shape[:-1] + result.shape[-1:]
     return (result.reshape(shape), indices.reshape(shape)) if return_indices else result.reshape(shape)
+
+
+def max_pool2d(input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False, return_indices=False):
+    """torch.nn.functional.max_pool2d."""
+    size, step = spread(kernel_size, 2), spread(stride if stride else kernel_size, 2)
+    images = input if input.ndim == 4 else input.expand_dims(0)
+    result, indices = ops.max_pool2d(images, size, step, spread(padding, 2), spread(dilation, 2), True, ceil_mode)
+    if input.ndim == 3:
+        result, indices = result.squeeze(0), indices.squeeze(0)
+    return (result, indices) if return_indices else result
+
+
+def max_pool3d(input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False, return_indices=False):
+    """torch.nn.functional.max_pool3d."""
+    size, step = spread(kernel_size, 3), spread(stride if stride else kernel_size, 3)
+    result, indices = ops.max_pool3d(input, size, step, spread(padding, 3), spread(dilation, 3), ceil_mode, True)
+    return (result, indices) if return_indices else result
 
 
 def max_unpool1d(input, indices, kernel_size, stride=None, padding=0, output_size=None):
