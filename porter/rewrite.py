@@ -383,6 +383,8 @@ class Rewriter:
             if name is not None and any(r.drop for r in self.table.get(name)):
                 return self._statement(node, "")
             edits = self._inplace_statement(node, call)
+            if edits is None:
+                edits = self._inplace_call_statement(node, call, name)
             if edits is not None:
                 return edits
         return self.children(node)
@@ -469,7 +471,7 @@ class Rewriter:
         """`try: from torch import x; except ImportError: def x` keeps what is right without torch: the handler."""
         handler = next((h for h in node.handlers if _catches_import(h)), None)
         imported = self._torch_names(node.body)
-        if handler is None or not imported & _bound_by(handler.body):
+        if handler is None or not imported & _bound_by([s for s in handler.body if not _is_absence(s)]):
             return self.children(node)
         data = self.module.data
         start, end = self.span(node)
@@ -568,6 +570,27 @@ class Rewriter:
         self.report(node, "MSP204", f"{call.func.attr} changes a tensor that has no name", "assign the result to a name")
         return self.children(node)
 
+    def _inplace_call_statement(self, node: ast.Expr, call: ast.Call, name: str | None) -> list[Edit] | None:
+        """`F.relu_(x)`, `F.relu(x, inplace=True)` or an in-place layer as a statement: x becomes the result."""
+        if not call.args or isinstance(call.args[0], ast.Starred):
+            return None
+        in_table = name is not None and not name.startswith("torch.nn.init.") and any(r.inplace for r in self.table.get(name))
+        if not (in_table or self._asks_inplace(call, name) or self._is_inplace_layer(call.func)):
+            return None
+        holder = call.args[0]
+        if not isinstance(holder, ast.Name | ast.Attribute | ast.Subscript):
+            self.report(node, "MSP204", "a tensor that has no name is changed in place", "assign the result to a name")
+            return None
+        if isinstance(holder, ast.Name):
+            self._check_alias(node, holder)
+        edits = self.visit(call)
+        start, end = self.span(call)
+        return [Edit(start, end, f"{self.render(holder)} = {self.splice(start, end, edits)}")]
+
+    def _asks_inplace(self, call: ast.Call, name: str | None) -> bool:
+        flag = any(k.arg == "inplace" and isinstance(k.value, ast.Constant) and k.value.value is True for k in call.keywords)
+        return flag and name is not None and name.startswith("torch.nn.functional.")
+
     def _is_parameter(self, holder: ast.expr, is_data: bool) -> bool:
         known = K.without_none(self.kinds(holder))
         return is_data or (bool(known) and K.names(known) <= {"Parameter"})
@@ -628,8 +651,7 @@ class Rewriter:
         """relu(x, inplace=True), or a layer built so: torch changes x as well, and MindSpore does not."""
         if not self.functions or not node.args or not isinstance(node.args[0], ast.Name):
             return
-        flag = any(k.arg == "inplace" and isinstance(k.value, ast.Constant) and k.value.value is True for k in node.keywords)
-        if not (flag and name is not None and name.startswith("torch.nn.functional.")) and not self._is_inplace_layer(node.func):
+        if not self._asks_inplace(node, name) and not self._is_inplace_layer(node.func):
             return
         function, subject = self.functions[-1], node.args[0].id
         statement: ast.AST | None = node
@@ -1052,6 +1074,34 @@ class Rewriter:
                 return edits
         return self._value_attribute(node)
 
+    def visit_Constant(self, node: ast.Constant) -> list[Edit]:
+        """An annotation written as a string names torch's classes too."""
+        if self.context[-1] != "annotation" or not isinstance(node.value, str) or self._in_literal(node):
+            return []
+        try:
+            tree = ast.parse(node.value, mode="eval")
+        except SyntaxError:
+            return []
+        text = node.value
+        for part in reversed(list(_dotted_parts(tree.body))):
+            name = self.program.dotted(self.module, part)
+            first, last = part.col_offset, part.end_col_offset
+            new = None
+            if name is not None and self.program.is_torch(name):
+                new = self._reference_text(ast.copy_location(part, node), name)
+            if new is not None:
+                text = text[:first] + new + text[last:]
+        if text == node.value:
+            return []
+        quote = '"' if self.module.data[slice(*self.span(node))].endswith(b'"') else "'"
+        return self.replace(node, f"{quote}{text}{quote}")
+
+    def _in_literal(self, node: ast.AST) -> bool:
+        parent = self.parents.get(id(node))
+        while isinstance(parent, ast.Tuple):
+            parent = self.parents.get(id(parent))
+        return isinstance(parent, ast.Subscript) and ast.unparse(parent.value).endswith("Literal")
+
     def _reference(self, node: ast.Name | ast.Attribute) -> list[Edit] | None:
         name = self.resolve(node)
         if name is None or not self.program.is_torch(name):
@@ -1180,6 +1230,8 @@ class Rewriter:
             if row.alternatives and row.alternatives[0].to != f"self.{node.attr}":
                 self.report(node, "MSP208", f"assignment to {row.name}", "port this line by hand", row)
             return inner
+        if node.attr == "data" and self._is_written_through(parent, node):
+            return [Edit(*self.span(node), self.splice(*self.span(node.value), inner))]
         alternative = next((a for a in row.alternatives if a.serves(self.target)), None)
         if alternative is None or alternative.to == f"self.{node.attr}":
             return inner
@@ -1189,6 +1241,17 @@ class Rewriter:
         except NotInline:
             function = self.adapter(row, node)
             return inner if function is None else self.replace(node, f"{function}({self.splice(*self.span(node.value), inner)})")
+
+    def _is_written_through(self, parent: ast.AST | None, node: ast.Attribute) -> bool:
+        """Whether `.data` is handed to something that writes into it: an initializer, or a function that may be one."""
+        if isinstance(parent, ast.keyword):
+            parent = self.parents.get(id(parent))
+        if not isinstance(parent, ast.Call) or parent.func is node:
+            return False
+        name = self.resolve(parent.func) or ""
+        if self.program.is_torch(name):
+            return name.startswith("torch.nn.init.") or any(r.inplace for r in self.table.get(name))
+        return True
 
     def _data_store(self, node: ast.Attribute, inner: list[Edit]) -> list[Edit]:
         """`p.data = value` becomes an assignment to the parameter."""
@@ -1327,6 +1390,20 @@ def _nothing(node: ast.AST) -> list[Edit]:
 def _catches_import(handler: ast.ExceptHandler) -> bool:
     names = {ast.unparse(n) for n in ast.walk(handler.type) if isinstance(n, ast.Name)} if handler.type else {"Exception"}
     return bool(names & {"ImportError", "ModuleNotFoundError", "Exception"})
+
+
+def _is_absence(node: ast.stmt) -> bool:
+    """`torch = None`, which stands for no torch at all and is no substitute."""
+    return isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant)
+
+
+def _dotted_parts(node: ast.AST) -> Iterator[ast.Name | ast.Attribute]:
+    """The outermost names and attributes of an expression, in order."""
+    if isinstance(node, ast.Name | ast.Attribute):
+        yield node
+        return
+    for child in ast.iter_child_nodes(node):
+        yield from _dotted_parts(child)
 
 
 def _bound_by(body: list[ast.stmt]) -> set[str]:
