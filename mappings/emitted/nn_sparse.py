@@ -30,8 +30,8 @@ class Embedding(nn.Embedding):
             num_embeddings, embedding_dim, embedding_table=initializers.Normal(1.0), padding_idx=padding_idx
         )
         if _weight is not None:
-            self.embedding_table.set_data(_weight)
-        if dtype is not None:
+            self.embedding_table = Parameter(_weight, name='embedding_table')
+        elif dtype is not None:
             self.embedding_table.set_dtype(dtype)
         self.embedding_table.requires_grad = not _freeze
 
