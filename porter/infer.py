@@ -144,6 +144,7 @@ class Inference:
     def _parameter(self, function: Function, argument: ast.arg, default: ast.expr | None, scope: Scope) -> Kinds:
         annotated = self._annotated(argument.annotation, scope)
         if annotated and ANY not in (annotated,) and not (annotated & ANY):
+            annotated = self._specific(annotated, self.read(("param", function.name, argument.arg)))
             default_none = isinstance(default, ast.Constant) and default.value is None
             return join(annotated, K.NONE) if default_none else annotated
         passed = self.read(("param", function.name, argument.arg))
@@ -156,6 +157,13 @@ class Inference:
                 return join(K.TENSOR, own)
         self.guessed.add(("param", function.name, argument.arg))
         return own if own and own != K.NONE else ANY
+
+    def _specific(self, annotated: Kinds, passed: Kinds) -> Kinds:
+        """`model: nn.Module` is whichever networks the callers pass, where all of them are known."""
+        known = K.without_none(passed)
+        if annotated == one("object", "torch.nn.Module") and known and all(k.name == "object" and self._is_module(k.of) for k in known):
+            return known
+        return annotated
 
     # --- statements --------------------------------------------------------------------------------------------------
 

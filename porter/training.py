@@ -116,6 +116,7 @@ class Backward:
     region: list[ast.stmt] = field(default_factory=list)
     again: list[ast.stmt] = field(default_factory=list)
     optimizers: list[str] = field(default_factory=list)
+    watched: list[str] = field(default_factory=list)
     simple: bool = False
     anchor: ast.stmt | None = None
     inputs: list[str] = field(default_factory=list)
@@ -224,13 +225,17 @@ class Training:
         finally:
             self.rendering = before
         start = data.rfind(b"\n", 0, rewriter._first_offset(nodes[0])) + 1
-        end = rewriter.span(nodes[-1])[1]
-        line_end = data.find(b"\n", end)
-        line_end = len(data) if line_end < 0 else line_end
-        if data[end:line_end].strip().startswith(b"#"):
-            end = line_end
+        end = self._end_with_comment(nodes[-1])
         text = rewriter.splice(start, end, edits)
         return _shifted(text, column - nodes[0].col_offset).rstrip() + "\n"
+
+    def _end_with_comment(self, node: ast.stmt) -> int:
+        """The end of a statement, a comment behind it included."""
+        data = self.rewriter.module.data
+        end = self.rewriter.span(node)[1]
+        line_end = data.find(b"\n", end)
+        line_end = len(data) if line_end < 0 else line_end
+        return line_end if data[end:line_end].strip().startswith(b"#") else end
 
     def _weights(self, step: Backward) -> str:
         if not step.optimizers:
@@ -238,14 +243,17 @@ class Training:
             several = [f"{n}.trainable_params()" for n in networks]
         else:
             several = [f"{o}.parameters" for o in step.optimizers]
+        if step.watched:
+            joined = ", ".join([*several, *(f"{n}.trainable_params()" for n in step.watched)])
+            return f"{self.rewriter.spell('emitted.all_parameters')}({joined})"
         return several[0] if len(several) == 1 else "(" + ", ".join(f"*{s}" for s in several) + ")"
 
     def _replacement(self, node: ast.stmt, role: str, step: Backward) -> list[Edit]:
         rewriter = self.rewriter
         if role == "region":
-            start, end = rewriter.span(step.region[0])[0], rewriter.span(step.region[-1])[1]
             from porter.rewrite import Edit
 
+            start, end = rewriter.span(step.region[0])[0], self._end_with_comment(step.region[-1])
             return [Edit(start, end, self._call(step, node.col_offset))]
         text = self._after(step) if role == "backward" else self._step_text(node, role, step)
         return rewriter._statement(node, text.replace("\n", "\n" + " " * node.col_offset))
@@ -323,7 +331,8 @@ class _Scope:
         found = [b for b in found if b.region]
         for backward in found:
             backward.optimizers = self._consumers(backward)
-            backward.simple = self._is_simple(backward, found)
+            backward.watched = self._watched(backward)
+            backward.simple = not backward.watched and self._is_simple(backward, found)
         if any(not b.simple for b in found):
             # gradients that wait on the parameters are seen by every step of the scope
             for backward in found:
@@ -403,14 +412,20 @@ class _Scope:
         whole = not _target_like(step.loss)
         chosen: Place | None = None
         slices: list[int] = []
+        nearest: tuple[Place, list[int]] | None = None
         for level in range(len(chain) - 1, -1, -1):
             place = chain[level]
             own = self._slice(place, needed)
-            carrying = [i for i in own if self._carries(place.block[i])]
-            if chosen is None and (carrying or (whole and level == len(chain) - 1 and self._carries_expression(step.loss))):
+            direct = whole and level == len(chain) - 1 and self._carries_expression(step.loss)
+            if direct or any(self._carries(place.block[i]) for i in own):
                 chosen, slices = place, own
                 break
+            if own and nearest is None:
+                nearest = (place, own)
         if chosen is None:
+            return
+        if nearest is not None:
+            self._nested_region(step, chain, chosen, slices, nearest)
             return
         barrier = max((self._last_index(chosen, b.place) for b in found if b is not step and self._before(b.place, chosen)), default=-1)
         barrier = max([barrier, *(self._last_index(chosen, s.place) for s in self.steps
@@ -428,6 +443,23 @@ class _Scope:
             self._refuse(step, "its loss is computed in the call itself")
             return
         problem = self._problem(region, again) or self._outer_problem(chain, chosen, needed, region)
+        if problem:
+            self._refuse(step, problem)
+            return
+        step.region, step.again = region, again
+
+    def _nested_region(
+        self, step: Backward, chain: list[Place], chosen: Place, slices: list[int], nearest: tuple[Place, list[int]]
+    ) -> None:
+        """The loss is computed in a branch, from what its network gave before it: the network runs once more with it."""
+        inner, own = nearest
+        between = chain[chain.index(chosen) : chain.index(inner)]
+        if any(not isinstance(p.node, ast.If | ast.With | ast.Try) for p in between):
+            self._refuse(step, "its network runs outside of the loop that computes the loss")
+            return
+        region = inner.block[own[0] : own[-1] + 1]
+        again = [chosen.block[i] for i in slices if self._depends_on_carrying(chosen, slices, i)]
+        problem = self._problem(region, again)
         if problem:
             self._refuse(step, problem)
             return
@@ -552,6 +584,17 @@ class _Scope:
                 if ast.unparse(node.value.args[0]) == f"{network}.parameters()":
                     found += [ast.unparse(t) for t in node.targets]
         return found
+
+    def _watched(self, step: Backward) -> list[str]:
+        """Networks whose gradients are clipped or read, beside those parameters that the optimizers hold."""
+        networks = {s.optimizer.removesuffix(".parameters()") for s in self.steps if s.role.startswith("clip")}
+        if _reads_gradients(self.node):
+            networks |= _networks(self.rewriter, [*step.again, *step.region])
+        held = {n for n in networks if any(o in self._optimizers_of(n) for o in step.optimizers)}
+        return sorted(n for n in networks - held if step.optimizers and n.replace(".", "").replace("_", "").isalnum() and self._called(n, step))
+
+    def _called(self, network: str, step: Backward) -> bool:
+        return network in _networks(self.rewriter, [*step.again, *step.region])
 
     def _is_simple(self, step: Backward, found: list[Backward]) -> bool:
         """One backward, then one step, in one block, with nothing kept from one step to the next."""

@@ -694,6 +694,11 @@ def accumulate_gradients(parameters, gradients):
             parameter.grad = gradient if held is None else held + gradient
 
 
+def all_parameters(*several):
+    """The parameters of several sequences, each once."""
+    return list({id(p): p for parameters in several for p in parameters}.values())
+
+
 def zero_grad(parameters):
     """torch.nn.Module.zero_grad for gradients that accumulate_gradients left."""
     for parameter in parameters:

@@ -1,0 +1,470 @@
+"""Training steps, optimizers, schedules, loaders and checkpoints: the ported code beside torch, from the same start."""
+
+from __future__ import annotations
+
+import importlib
+import math
+import sys
+import textwrap
+import types
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import mindspore
+import numpy as np
+import pytest
+import torch
+from mindspore import Parameter, Tensor
+
+from mappings.emitted import data, lr_scheduler, optim, serialization
+from porter.convert import convert_source, convert_tree
+from porter.program import read_sources
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+RENAMED = {"weight": "gamma", "bias": "beta", "running_mean": "moving_mean", "running_var": "moving_variance"}
+
+
+def ported_module(source: str, folder: Path, name: str) -> types.ModuleType:
+    """Converts a script, which must go without a diagnostic, and imports the result."""
+    result = convert_source(textwrap.dedent(source), path=f"{name}.py")
+    assert not result.diagnostics, "\n".join(map(str, result.diagnostics))
+    (folder / f"{name}.py").write_text(result.text, "utf-8")
+    (folder / "ms_extras.py").write_text(result.extras, "utf-8")
+    sys.path.insert(0, str(folder))
+    try:
+        sys.modules.pop("ms_extras", None)
+        return importlib.import_module(name)
+    finally:
+        sys.path.remove(str(folder))
+
+
+def torch_module(source: str, name: str) -> types.ModuleType:
+    module = types.ModuleType(name)
+    exec(compile(textwrap.dedent(source), name, "exec"), module.__dict__)
+    return module
+
+
+def copy_weights(reference: torch.nn.Module, cell: Any) -> None:
+    """Gives the Cell the reference's parameters and buffers; every one must have its place."""
+    own = cell.parameters_dict()
+    for name, value in reference.state_dict().items():
+        if name.endswith("num_batches_tracked"):
+            continue
+        path, _, last = name.rpartition(".")
+        other = ".".join(p for p in (path, RENAMED.get(last, last)) if p)
+        own[name if name in own else other].set_data(Tensor(value.numpy()))
+
+
+def batches(count: int, *shapes: tuple[int, ...], classes: int = 0) -> list[tuple[np.ndarray, ...]]:
+    numbers = np.random.default_rng(0)
+    made = []
+    for _ in range(count):
+        batch = [numbers.normal(size=s).astype(np.float32) for s in shapes]
+        if classes:
+            batch.append(numbers.integers(0, classes, shapes[0][0]))
+        made.append(tuple(batch))
+    return made
+
+
+HEAD = """
+import torch
+from torch import nn, optim
+from torch.utils.data import DataLoader, Dataset
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.first = nn.Linear(5, 8)
+        self.norm = nn.BatchNorm1d(8)
+        self.last = nn.Linear(8, 3)
+
+    def forward(self, x):
+        return self.last(torch.relu(self.norm(self.first(x))))
+
+"""
+
+PLAIN = """
+def train(model: Net, loader: DataLoader):
+    losses = []
+    model.train()
+    criterion = nn.CrossEntropyLoss()
+    optimizer = optim.SGD(model.parameters(), lr=0.1, momentum=0.9, weight_decay=1e-2)
+    scheduler = optim.lr_scheduler.StepLR(optimizer, 5, gamma=0.5)
+    hits = 0
+    for epoch in range(2):
+        for x, y in loader:
+            optimizer.zero_grad()
+            output = model(x)
+            loss = criterion(output, y)
+            loss.backward()
+            optimizer.step()
+            hits += (output.argmax(1) == y).sum().item()
+            losses.append(loss.item())
+        scheduler.step()
+    return losses + [hits]
+"""
+
+CLIPPED = """
+def train(model: nn.Module, loader: DataLoader):
+    losses = []
+    model.train()
+    optimizer = optim.Adam(model.parameters(), lr=0.02)
+    for x, y in loader:
+        loss = nn.functional.cross_entropy(model(x), y)
+        optimizer.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 0.1)
+        optimizer.step()
+        losses.append(loss.item())
+    return losses
+"""
+
+ACCUMULATED = """
+def train(model: Net, loader: DataLoader):
+    losses = []
+    model.train()
+    optimizer = optim.AdamW([{"params": model.first.parameters(), "lr": 0.05}, {"params": model.last.parameters()}], lr=0.01)
+    optimizer.zero_grad()
+    for i, (x, y) in enumerate(loader):
+        loss = nn.functional.cross_entropy(model(x), y) / 3
+        loss.backward()
+        losses.append(loss.item())
+        if (i + 1) % 3 == 0:
+            norm = torch.nn.utils.clip_grad_norm_(model.parameters(), 0.2)
+            losses.append(norm.item())
+            for group in optimizer.param_groups:
+                group["lr"] = group["lr"] * 0.9
+            optimizer.step()
+            optimizer.zero_grad()
+    return losses
+"""
+
+SCALED = """
+def train(model: nn.Module, loader: DataLoader):
+    losses = []
+    model.train()
+    optimizer = optim.RMSprop(model.parameters(), lr=0.01)
+    scaler = torch.amp.GradScaler("cpu", init_scale=256.0, growth_interval=4)
+    for x, y in loader:
+        optimizer.zero_grad()
+        with torch.autocast("cpu", enabled=False):
+            loss = nn.functional.cross_entropy(model(x), y)
+        scaler.scale(loss).backward()
+        scaler.unscale_(optimizer)
+        scaler.step(optimizer)
+        scaler.update()
+        losses.append(loss.item())
+    return losses + [scaler.get_scale()]
+"""
+
+PHASES = """
+def train(model: nn.Module, loader: DataLoader):
+    losses = []
+    optimizer = optim.SGD(model.parameters(), lr=0.1, nesterov=True, momentum=0.8)
+    for phase in ["train", "val", "train"]:
+        if phase == "train":
+            model.train()
+        else:
+            model.eval()
+        for x, y in loader:
+            optimizer.zero_grad()
+            output = model(x)
+            loss = nn.functional.cross_entropy(output, y)
+            if phase == "train":
+                loss.backward()
+                optimizer.step()
+            losses.append(loss.item())
+    return losses
+"""
+
+BY_HAND = """
+def train(model: nn.Module, loader: DataLoader):
+    losses = []
+    model.train()
+    for x, y in loader:
+        model.zero_grad()
+        loss = nn.functional.cross_entropy(model(x), y)
+        loss.backward()
+        for p in model.parameters():
+            p.data.add_(p.grad, alpha=-0.1)
+        losses.append(loss.item())
+    return losses
+"""
+
+CLOSURE = """
+def train(model: nn.Module, loader: DataLoader):
+    losses = []
+    model.eval()
+    optimizer = optim.LBFGS(model.parameters(), lr=0.5, max_iter=3)
+    for x, y in loader:
+        def closure():
+            optimizer.zero_grad()
+            loss = nn.functional.cross_entropy(model(x), y)
+            loss.backward()
+            return loss
+
+        losses.append(optimizer.step(closure).item())
+    return losses
+"""
+
+TWO_NETWORKS = """
+class Pair(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.G = nn.Sequential(nn.Linear(5, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 5))
+        self.D = nn.Sequential(nn.Linear(5, 8), nn.LeakyReLU(0.2), nn.Linear(8, 1))
+
+
+def train(model: Pair, loader: DataLoader):
+    losses = []
+    netG = model.G
+    netD = model.D
+    netG.train()
+    criterion = nn.BCEWithLogitsLoss()
+    optimizerD = optim.Adam(netD.parameters(), lr=0.01, betas=(0.5, 0.999))
+    optimizerG = optim.Adam(netG.parameters(), lr=0.01, betas=(0.5, 0.999))
+    for x, y in loader:
+        netD.zero_grad()
+        ones = torch.ones(x.shape[0], 1)
+        errD_real = criterion(netD(x), ones)
+        errD_real.backward()
+        fake = netG(x * 0.5)
+        errD_fake = criterion(netD(fake.detach()), ones * 0)
+        errD_fake.backward()
+        optimizerD.step()
+        netG.zero_grad()
+        errG = criterion(netD(fake), ones)
+        errG.backward()
+        optimizerG.step()
+        losses.append(errD_real.item())
+        losses.append(errD_fake.item())
+        losses.append(errG.item())
+    return losses
+"""
+
+SCRIPTS = {
+    "plain": PLAIN, "clipped": CLIPPED, "accumulated": ACCUMULATED, "scaled": SCALED, "phases": PHASES,
+    "by_hand": BY_HAND, "closure": CLOSURE, "two_networks": TWO_NETWORKS,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_loop_trains_as_torch_does(name: str, tmp_path: Path) -> None:
+    source = HEAD + SCRIPTS[name]
+    reference = torch_module(source, f"reference_{name}")
+    ported = ported_module(source, tmp_path, f"ported_{name}")
+    kind = "Pair" if name == "two_networks" else "Net"
+    torch.manual_seed(0)
+    model, cell = getattr(reference, kind)(), getattr(ported, kind)()
+    copy_weights(model, cell)
+    made = batches(12, (6, 5), classes=3)
+    expected = reference.train(model, [tuple(torch.from_numpy(a) for a in b) for b in made])
+    actual = ported.train(cell, [tuple(Tensor(a) for a in b) for b in made])
+    assert actual == pytest.approx(expected, rel=1e-4 if name != "closure" else 1e-3, abs=1e-6)
+
+
+def test_a_plain_loop_reads_as_written_for_mindspore() -> None:
+    text = convert_source(HEAD + PLAIN).text
+    assert textwrap.dedent("""\
+        def forward_fn(x, y):
+            output = model(x)
+            loss = criterion(output, y)
+            return loss, output
+
+        grad_fn = mindspore.value_and_grad(forward_fn, None, optimizer.parameters, has_aux=True)
+
+        for epoch in range(2):
+            for x, y in loader:
+                (loss, output), grads = grad_fn(x, y)
+                optimizer(grads)
+        """) in textwrap.dedent(text[text.index("    def forward_fn") :])  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "for x, y in loader:\n        z = model(x)\n        for k in range(2):\n            loss = (z - y).sum()\n            loss.backward()",
+        "for x, y in loader:\n        loss = model(x).sum()\n        loss.backward(torch.ones(()))",
+    ],
+)
+def test_what_cannot_be_a_function_is_said(body: str) -> None:
+    source = f"import torch\nfrom torch import nn\nfrom torch.utils.data import DataLoader\n\n\ndef train(model: nn.Module, loader: DataLoader):\n    {body}\n"
+    codes = {d.code for d in convert_source(source).diagnostics}
+    assert codes & {"MSP210", "MSP201", "MSP301"}
+
+
+# --- GENet ---------------------------------------------------------------------------------------------------------------
+
+
+def test_genet_trains_as_torch_does(tmp_path: Path) -> None:
+    sources = {k: v for k, v in read_sources(REPOSITORY / "reference_torch").items() if k.startswith("genet/")}
+    tree = convert_tree({k.replace("genet/", "genet_trained/"): v for k, v in sources.items()})
+    assert not tree.diagnostics, "\n".join(map(str, tree.diagnostics))
+    for path, text in tree.files.items():
+        (tmp_path / path).parent.mkdir(exist_ok=True)
+        (tmp_path / path).write_text(text, "utf-8")
+    sys.path.insert(0, str(tmp_path))
+    try:
+        ported = importlib.import_module("genet_trained.train")
+        from reference_torch.genet import train as reference
+    finally:
+        sys.path.remove(str(tmp_path))
+    arguments = ("wrn10_1", "theta_plus", 2, 10, 32, 1, "paper")
+    torch.manual_seed(0)
+    model, cell = reference.create_model(*arguments), ported.create_model(*arguments)
+    reference.initialize_weights(model)
+    copy_weights(model, cell)
+    train_set, _ = importlib.import_module("reference_torch.genet.dataset").create_mnist_datasets()
+    rows = [[train_set[i] for i in range(24 * n, 24 * n + 24)] for n in range(30)]
+    made = [(np.stack([im.numpy() for im, _ in r]), np.array([label for _, label in r])) for r in rows]
+    expected = genet_losses(reference, model, [tuple(map(torch.from_numpy, b)) for b in made])
+    actual = genet_losses(ported, cell, [tuple(map(Tensor, b)) for b in made])
+    difference = np.abs(np.array(actual) / np.array(expected) - 1)
+    assert difference[:10].max() <= 1e-4 and difference.max() <= 1e-3, difference
+
+
+def genet_losses(module: Any, model: Any, made: list[Any]) -> list[float]:
+    criterion = module.create_criterion("cross_entropy", 10, 0.1)
+    optimizer = module.create_optimizer(model, 0.02, 0.9, 1e-4)
+    scheduler = module.create_scheduler(optimizer, len(made))
+    device = torch.device("cpu")
+    # one call for each batch: what it returns is that batch's loss
+    return [module.train_one_epoch(model, [b], criterion, optimizer, scheduler, device, 0) for b in made]
+
+
+# --- optimizers and schedules -----------------------------------------------------------------------------------------------
+
+OPTIMIZERS: list[tuple[str, dict[str, Any]]] = [
+    ("SGD", {"lr": 0.1}), ("SGD", {"lr": 0.1, "momentum": 0.9, "weight_decay": 0.01}),
+    ("SGD", {"lr": 0.1, "momentum": 0.9, "nesterov": True}), ("SGD", {"lr": 0.1, "momentum": 0.9, "dampening": 0.3}),
+    ("SGD", {"lr": 0.01, "maximize": True}), ("Adam", {"lr": 0.01, "eps": 1e-2, "weight_decay": 0.1}),
+    ("Adam", {"lr": 0.01, "amsgrad": True, "betas": (0.8, 0.9)}), ("AdamW", {"lr": 0.01, "weight_decay": 0.1}),
+    ("Adamax", {"lr": 0.01, "weight_decay": 0.1}), ("NAdam", {"lr": 0.01, "weight_decay": 0.1}),
+    ("NAdam", {"lr": 0.01, "weight_decay": 0.1, "decoupled_weight_decay": True, "momentum_decay": 0.01}),
+    ("RAdam", {"lr": 0.05, "weight_decay": 0.1}), ("RAdam", {"lr": 0.05, "betas": (0.9, 0.95)}),
+    ("RMSprop", {"lr": 0.01}), ("RMSprop", {"lr": 0.01, "momentum": 0.9, "centered": True, "alpha": 0.9}),
+    ("Adagrad", {"lr": 0.1, "lr_decay": 0.01, "initial_accumulator_value": 0.1}), ("Adadelta", {"lr": 0.5}),
+    ("ASGD", {"lr": 0.1, "lambd": 0.01, "t0": 5}), ("Rprop", {"lr": 0.01, "etas": (0.4, 1.3)}),
+    ("Adafactor", {"lr": 0.05, "weight_decay": 0.1, "d": 2.0}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name, options", OPTIMIZERS, ids=lambda v: v if isinstance(v, str) else ",".join(v))
+def test_optimizer_moves_parameters_as_torch_does(name: str, options: dict[str, Any]) -> None:
+    numbers = np.random.default_rng(1)
+    start = [numbers.normal(size=(4, 3)).astype(np.float32), numbers.normal(size=3).astype(np.float32)]
+    theirs = [torch.nn.Parameter(torch.tensor(a)) for a in start]
+    ours = [Parameter(Tensor(a), name=f"p{i}") for i, a in enumerate(start)]
+    groups = [{}, {"lr": options["lr"] / 2}]
+    reference = getattr(torch.optim, name)([{"params": [p], **g} for p, g in zip(theirs, groups)], **options)
+    ported = getattr(optim, name)([{"params": [p], **g} for p, g in zip(ours, groups)], **options)
+    for _ in range(20):
+        gradients = [numbers.normal(size=a.shape).astype(np.float32) for a in start]
+        for p, g in zip(theirs, gradients):
+            p.grad = torch.tensor(g)
+        reference.step()
+        ported(tuple(Tensor(g) for g in gradients))
+    for p, q in zip(theirs, ours):
+        expected = p.detach().numpy()
+        assert np.abs(q.asnumpy() - expected).max() <= 1e-5 * np.abs(expected).max()
+
+
+def test_optimizer_state_is_saved_and_restored(tmp_path: Path) -> None:
+    def made() -> tuple[Parameter, Any]:
+        parameter = Parameter(Tensor(np.ones(3, np.float32)), name="p")
+        return parameter, optim.Adam([parameter], lr=0.1)
+
+    gradient = (Tensor(np.array([1.0, -2.0, 3.0], np.float32)),)
+    first, one = made()
+    one(gradient)
+    serialization.save({"epoch": 3, "optimizer": one.state_dict(), "p": first}, tmp_path / "all.pth")
+    one(gradient)
+    second, other = made()
+    loaded = serialization.load(tmp_path / "all.pth")
+    other.load_state_dict(loaded["optimizer"])
+    second.set_data(loaded["p"])
+    other(gradient)
+    assert loaded["epoch"] == 3
+    assert np.array_equal(first.asnumpy(), second.asnumpy())
+
+
+SCHEDULES: dict[str, Callable[[Any, Any], Any]] = {
+    "LambdaLR": lambda m, o: m.LambdaLR(o, lambda e: 0.95**e),
+    "MultiplicativeLR": lambda m, o: m.MultiplicativeLR(o, lambda e: 0.95),
+    "StepLR": lambda m, o: m.StepLR(o, 7, gamma=0.3),
+    "MultiStepLR": lambda m, o: m.MultiStepLR(o, [5, 9, 9, 30], gamma=0.5),
+    "ConstantLR": lambda m, o: m.ConstantLR(o, factor=0.4, total_iters=6),
+    "LinearLR": lambda m, o: m.LinearLR(o, start_factor=0.2, end_factor=0.9, total_iters=11),
+    "ExponentialLR": lambda m, o: m.ExponentialLR(o, 0.93),
+    "PolynomialLR": lambda m, o: m.PolynomialLR(o, total_iters=20, power=1.7),
+    "CosineAnnealingLR": lambda m, o: m.CosineAnnealingLR(o, T_max=13, eta_min=0.001),
+    "CosineAnnealingWarmRestarts": lambda m, o: m.CosineAnnealingWarmRestarts(o, T_0=4, T_mult=2, eta_min=0.001),
+    "CyclicLR": lambda m, o: m.CyclicLR(o, 0.01, 0.2, step_size_up=6, step_size_down=9, mode="triangular2"),
+    "OneCycleLR": lambda m, o: m.OneCycleLR(o, 0.3, total_steps=60),
+    "OneCycleLR-linear": lambda m, o: m.OneCycleLR(o, [0.3, 0.2], total_steps=60, three_phase=True, anneal_strategy="linear"),
+    "SequentialLR": lambda m, o: m.SequentialLR(o, [m.LinearLR(o, total_iters=5), m.CosineAnnealingLR(o, 30), m.ExponentialLR(o, 0.9)], [5, 35]),
+    "ChainedScheduler": lambda m, o: m.ChainedScheduler([m.LinearLR(o, total_iters=5), m.ExponentialLR(o, 0.9)]),
+    "ReduceLROnPlateau": lambda m, o: m.ReduceLROnPlateau(o, factor=0.5, patience=2, cooldown=1, min_lr=0.001),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+@pytest.mark.filterwarnings("ignore")
+def test_schedule_equals_torch(name: str) -> None:
+    theirs = [torch.nn.Parameter(torch.ones(2)) for _ in range(2)]
+    ours = [Parameter(Tensor(np.ones(2, np.float32)), name=f"p{i}") for i in range(2)]
+    reference = torch.optim.SGD([{"params": [theirs[0]]}, {"params": [theirs[1]], "lr": 0.03}], lr=0.1, momentum=0.9)
+    ported = optim.SGD([{"params": [ours[0]]}, {"params": [ours[1]], "lr": 0.03}], lr=0.1, momentum=0.9)
+    expected, actual = SCHEDULES[name](torch.optim.lr_scheduler, reference), SCHEDULES[name](lr_scheduler, ported)
+    for step in range(50):
+        reference.step()
+        metric = (math.sin(step * 0.7),) if name == "ReduceLROnPlateau" else ()
+        expected.step(*metric)
+        actual.step(*metric)
+        for a, b, parameter in zip(reference.param_groups, ported.param_groups, ported.lrs):
+            assert b["lr"] == pytest.approx(a["lr"], rel=1e-9)
+            assert float(parameter) == pytest.approx(a["lr"], rel=1e-7)
+            assert b["momentum"] == pytest.approx(a["momentum"], rel=1e-9)
+        assert actual.get_last_lr() == pytest.approx(expected.get_last_lr(), rel=1e-9)
+
+
+# --- data and checkpoints -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_loader_collates_as_torch_does(workers: int) -> None:
+    samples = [(np.full((2,), i, np.float32), i, {"name": f"s{i}", "score": i / 2}) for i in range(7)]
+    expected = list(torch.utils.data.DataLoader(samples, batch_size=3, drop_last=False))
+    actual = list(data.DataLoader(samples, batch_size=3, num_workers=workers))
+    assert len(actual) == len(expected) == 3
+    for (x, y, extra), (a, b, more) in zip(expected, actual):
+        assert np.array_equal(a.asnumpy(), x.numpy()) and np.array_equal(b.asnumpy(), y.numpy())
+        assert b.dtype == mindspore.int64 and more["name"] == extra["name"]
+        assert np.array_equal(more["score"].asnumpy(), extra["score"].numpy())
+
+
+def test_samplers_cover_the_data() -> None:
+    dataset = list(range(10))
+    parts = [list(data.DistributedSampler(dataset, 3, rank, seed=1)) for rank in range(3)]
+    assert {i for p in parts for i in p} == set(range(10)) and {len(p) for p in parts} == {4}
+    assert sorted(data.RandomSampler(dataset)) == dataset
+    assert [len(s) for s in data.random_split(dataset, [0.7, 0.3])] == [7, 3]
+    assert len(data.DataLoader(dataset, batch_size=3, shuffle=True, drop_last=True)) == 3
+
+
+def test_a_checkpoint_keeps_its_name_and_must_fit(tmp_path: Path) -> None:
+    cell = mindspore.nn.Dense(3, 2)
+    path = tmp_path / "net.pth"
+    serialization.save(cell.state_dict(), path)
+    assert path.is_file()
+    state = serialization.load(path)
+    assert set(state) == {"weight", "bias"} and np.array_equal(state["weight"].asnumpy(), cell.weight.asnumpy())
+    cell.load_state_dict(state)
+    with pytest.raises(RuntimeError):
+        cell.load_state_dict({"weight": state["weight"]})
+    with pytest.raises(TypeError, match="whole network"):
+        serialization.save(cell, path)
+    with pytest.raises(FileNotFoundError):
+        serialization.load(tmp_path / "none.pth")
