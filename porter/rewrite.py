@@ -74,7 +74,7 @@ class Rewriter:
         self.classes: list[str] = []
         self.scope_names: list[str] = [module.name]
         self.spelled: dict[str, str] = {}
-        self._visitors: dict[type, Callable[[Any], list[Edit]]] = {ast.Constant: _nothing, ast.Load: _nothing, ast.Store: _nothing}
+        self._visitors: dict[type, Callable[[Any], list[Edit]]] = {ast.Load: _nothing, ast.Store: _nothing}
         self.parents: dict[int, ast.AST] = {}
         self.quote = '"' if module.text.count('"') > module.text.count("'") else "'"
         self._removed_statements: dict[tuple[int, str], set[int]] = {}
