@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from porter import kinds as K
 from porter.kinds import ANY, Kind, Kinds, join, one
+from porter.pipeline import numpy_edits
 
 if TYPE_CHECKING:
     from porter.infer import Inference
@@ -152,9 +153,13 @@ class Training:
             if _mentions_backward(scope):
                 _Scope(self, scope).plan()
 
-    def edits(self, node: ast.AST) -> list[Edit] | None:
+    def edits(self, node: ast.stmt) -> list[Edit] | None:
         """The edits for a statement that training has a say in, or None."""
-        if not isinstance(node, ast.stmt) or self.rendering:
+        if isinstance(node, ast.FunctionDef):
+            return numpy_edits(self.rewriter, node)
+        if isinstance(node, ast.ClassDef):
+            return self._without_base(node)
+        if self.rendering:
             return _vanishing(self.rewriter, node) if isinstance(node, ast.Assign) else None
         if id(node) in self.starts:
             return self._with_definitions(node, self.starts.pop(id(node)))
@@ -166,6 +171,23 @@ class Training:
         if id(node) in self.removed:
             return self.rewriter._statement(node, "")
         return _vanishing(self.rewriter, node) if isinstance(node, ast.Assign) else None
+
+    def _without_base(self, node: ast.ClassDef) -> list[Edit] | None:
+        """A data set is a plain class with __getitem__ and __len__."""
+        base = node.bases[0].value if node.bases and isinstance(node.bases[0], ast.Subscript) else None
+        base = base or (node.bases[0] if node.bases else None)
+        if len(node.bases) != 1 or node.keywords or base is None or self.rewriter.resolve(base) != "torch.utils.data.Dataset":
+            return None
+        from porter.rewrite import Edit
+
+        data = self.rewriter.module.data
+        start, end = self.rewriter.span(node.bases[0])
+        bases, node.bases = node.bases, []
+        try:
+            edits = self.rewriter.visit_ClassDef(node)
+        finally:
+            node.bases = bases
+        return [Edit(data.rindex(b"(", 0, start), data.index(b")", end) + 1, ""), *edits]
 
     # --- text ---------------------------------------------------------------------------------------------------------
 

@@ -468,3 +468,38 @@ def test_a_checkpoint_keeps_its_name_and_must_fit(tmp_path: Path) -> None:
         serialization.save(cell, path)
     with pytest.raises(FileNotFoundError):
         serialization.load(tmp_path / "none.pth")
+
+
+SAMPLES = """
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+
+
+class Digits(Dataset):
+    def __init__(self, images: np.ndarray):
+        self.images = images
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
+        image = torch.from_numpy(self.images[index]).float() / 255.0
+        other = torch.tensor(1.5) + torch.zeros(2)
+        return torch.stack([image.unsqueeze(0).permute(0, 2, 1), image.clone().view(1, 3, 2)], 0), other
+"""
+
+
+def test_samples_are_computed_with_numpy() -> None:
+    images = np.arange(12, dtype=np.uint8).reshape(2, 2, 3)
+    ported = convert_source(SAMPLES)
+    assert not ported.diagnostics and "class Digits:" in ported.text and "mindspore" not in ported.text
+    module = torch_module(ported.text, "ported_samples")
+    expected, actual = torch_module(SAMPLES, "samples").Digits(images)[1], module.Digits(images)[1]
+    for a, b in zip(expected, actual):
+        assert np.array_equal(a.numpy(), b) and b.dtype == np.float32
+
+
+def test_a_sample_that_is_not_simple_is_said() -> None:
+    source = SAMPLES.replace("torch.tensor(1.5)", "torch.fft.fft(image).real.sum()")
+    assert "MSP601" in {d.code for d in convert_source(source).diagnostics}
