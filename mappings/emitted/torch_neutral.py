@@ -53,3 +53,8 @@ def download_url_to_file(url, dst, hash_prefix=None, progress=True):
 def urlparse(url, scheme='', allow_fragments=True):
     """torch.hub.urlparse."""
     return urllib.parse.urlparse(url, scheme, allow_fragments)
+
+
+def hash_search(string, pos=0, endpos=9223372036854775807):
+    """torch.hub.HASH_REGEX.search."""
+    return HASH_REGEX.search(string, pos, endpos)
