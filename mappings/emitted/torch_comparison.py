@@ -76,3 +76,11 @@ def isin(elements, test_elements, *, invert=False):
     else:
         found = elements == test_elements
     return ops.logical_not(found) if invert else found
+
+
+def searchsorted(sorted_sequence, input, out_int32=False, right=False, side=None, sorter=None):
+    """torch.searchsorted with a sorter, which MindSpore does not take on CPU."""
+    if sorter is not None:
+        sorted_sequence = ops.gather_elements(sorted_sequence, sorted_sequence.ndim - 1, sorter)
+    places = ops.searchsorted(sorted_sequence, input, right=right, side=side)
+    return places.astype(mindspore.int32) if out_int32 else places
