@@ -316,7 +316,21 @@ def _index(program: Program, module: Module) -> None:
             if exported is not None:
                 module.exported = (module.exported or []) + exported
     module.bound -= set(module.imports)
+    _index_inner(program, module)
     _define(program, module, module.tree.body, module.name, None, None)
+
+
+def _index_inner(program: Program, module: Module) -> None:
+    """Imports of torch inside functions, as if they stood at the top, where no other name is taken for them there."""
+    for node in ast.walk(module.tree):
+        names: dict[str, str] = {}
+        if isinstance(node, ast.Import):
+            names = {a.asname or a.name.partition(".")[0]: a.name if a.asname else a.name.partition(".")[0] for a in node.names}
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            names = {a.asname or a.name: f"{node.module}.{a.name}" for a in node.names if a.name != "*"}
+        for name, qualified in names.items():
+            if name not in module.bound and program.is_torch(qualified):
+                module.imports.setdefault(name, qualified)
 
 
 def absolute(module: Module, node: ast.ImportFrom) -> str:
