@@ -28,7 +28,7 @@ from porter.infer import Inference, span_of
 from porter.kinds import ANY, Kinds
 from porter.layout import LONGEST, fitted
 from porter.program import Function, Module, Program, absolute
-from porter.table import Alternative, Row, emitted_definitions
+from porter.table import Alternative, Row, emitted_definitions, pure_definitions
 from porter.training import Training
 
 if TYPE_CHECKING:
@@ -711,7 +711,7 @@ class Rewriter:
             if text in members:
                 found[text] = None
             elif re.search(r"\{[^}]*\}|%[ds]", text) and re.search("[A-Za-z]{3}", text) and len(text) < 40:
-                pattern = re.sub(r"\\\{[^}]*\}|%[ds]", ".{0,6}", re.escape(text).replace("%", "%"))
+                pattern = re.sub(r"\\\{[^}]*\}|%[ds]", ".{0,8}", re.escape(text).replace("%", "%"))
                 found.update(dict.fromkeys(m for m in members if re.fullmatch(pattern, m)))
         return [n for n in found if self.table.get(f"{space}.{n}")[0].kind in ("module", "function")]
 
@@ -1298,8 +1298,15 @@ class Rewriter:
         if new is None:
             return self._cell_value(node, base, inner)
         own = self.splice(*self.span(node.value), inner)
-        text = new.replace("self.", own + ".") if "self." in new else f"{own}.{new}"
+        text = self._with_pure_spelled(new).replace("self.", own + ".") if "self." in new else f"{own}.{new}"
         return self.replace(node, text)
+
+    def _with_pure_spelled(self, expression: str) -> str:
+        """An attribute's expression, its functions of porter.pure written as the members of ms_extras that they become."""
+        called = {n.func.id for n in ast.walk(_template(expression)) if isinstance(n, ast.Call) and isinstance(n.func, ast.Name)}
+        for name in sorted(called & pure_definitions().keys()):
+            expression = expression.replace(f"{name}(", f"{self.spell('emitted.' + name)}(")
+        return expression
 
     def _layer_attribute(self, class_name: str, attribute: str) -> str | None:
         for name in self._family(class_name):
