@@ -560,6 +560,8 @@ class Rewriter:
         if text is None:
             return self.children(node)
         target = self.render(holder)
+        if isinstance(holder, ast.Subscript):
+            return self.replace(node, f"{target} = {text}")
         if self._is_parameter(holder, is_data):
             return self.replace(node, f"{target}.set_data({text})" if is_data or not self._in_forward() else f"{self.spell('mindspore.ops.assign')}({target}, {text})")
         if isinstance(holder, ast.Name):
