@@ -132,7 +132,7 @@ def test_classes_used_as_values(both: Callable[[str], Both], image: np.ndarray) 
     pair = both(CLASSES)
     reference, ported = pair.reference["Net"](), pair.ported.Net()
     assert reference.convolutions == ported.convolutions == 1
-    [result] = compare_models(reference, ported, [parse_spec("float32[2,3,8,8]")])
+    [result] = compare_models(reference, ported, [image])
     assert result.passed, result.verdict
 
 
@@ -189,11 +189,12 @@ def test_statistics_and_defaults_of_norms(both: Callable[[str], Both], image: np
                 self.d = nn.GroupNorm(3, 3)
 
             def forward(self, x: Tensor):
-                return self.d(self.c(self.b(self.a(x) * 1e-3) * 1e-3))
+                x = x * 1e-2  # small, so that eps counts
+                return self.a(x) + 2 * self.b(x) + 3 * self.c(x) * x + 4 * self.d(x) * x
         """
     )
     [result] = compare_models(
-        pair.reference["Net"](), pair.ported.Net(), [parse_spec("float32[4,3,8,8]")], plan=Plan(gradients=True, steps=2)
+        pair.reference["Net"](), pair.ported.Net(), [image], plan=Plan(gradients=True, steps=2)
     )
     assert result.passed, result.verdict
 
@@ -206,7 +207,8 @@ def test_in_place_methods_keep_their_effect(both: Callable[[str], Both], image: 
             a = x.clone()
             a.add_(1, alpha=3)
             b = x * 1
-            b.mul_(a).clamp_(-1, 5)
+            b.mul_(a)
+            b.clamp_(-1, 5)
             c = x + 0
             c += b
             c[:, 0] = 7
@@ -218,12 +220,18 @@ def test_in_place_methods_keep_their_effect(both: Callable[[str], Both], image: 
     pair.compare(image)
 
 
+def test_an_in_place_call_that_cannot_be_kept_is_named() -> None:
+    result = convert_source(HEAD + "def run(x: Tensor):\n    b = x * 1\n    b.mul_(2).clamp_(-1, 5)\n    return b\n")
+    assert {d.code for d in result.diagnostics} == {"MSP204"}
+
+
 # 10
-def test_a_comparison_of_nothing_is_not_accepted() -> None:
+def test_a_comparison_of_nothing_is_not_accepted(image: np.ndarray) -> None:
     """A wrong slope behind a factor of zero, or in a net whose fresh parameters hide it, must be found."""
     from mindspore import nn as cells
 
     from porter.parity.models import compare_models
+    from porter.parity.samples import perturb
 
     class Reference(torch.nn.Module):
         def __init__(self) -> None:
@@ -242,5 +250,9 @@ def test_a_comparison_of_nothing_is_not_accepted() -> None:
         def construct(self, x: Any) -> Any:
             return self.norm(x) * 1.5
 
-    [result] = compare_models(Reference(), Wrong(), [parse_spec("float32[4,3,8,8]")])
+    reference = Reference()
+    [blind] = compare_models(reference, Wrong(), [image])
+    assert blind.passed  # as others would leave it
+    perturb(reference, 0, [torch.from_numpy(image)])
+    [result] = compare_models(reference, Wrong(), [image])
     assert not result.passed
