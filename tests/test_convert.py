@@ -216,3 +216,9 @@ def test_a_refused_call_stays_and_the_output_parses() -> None:
     assert "FractionalMaxPool2d(2, 3)" in result.text
     assert [(d.code[:4], d.location.line) for d in result.diagnostics] == [("MSP2", 3)]
     assert result.diagnostics[0].help and result.diagnostics[0].rule.startswith("mappings/nn/pooling.yaml:")
+
+
+def test_the_readme_shows_what_porter_writes() -> None:
+    blocks = (Path(__file__).parents[1] / "README.md").read_text("utf-8").split("```python\n")[1:]
+    before, after = (block.partition("```")[0] for block in blocks[:2])
+    assert convert_source(before).text == after
