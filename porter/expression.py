@@ -141,10 +141,12 @@ class _Entry:
 def _call(tree: ast.Call, site: Site) -> str:
     function = _function_text(tree.func, site)
     signature = _target_signature(tree.func, site)
-    entries = _entries(tree, site, signature)
+    # a Tensor method takes in GRAPH mode what it takes by position, not always the keywords of its Python signature
+    by_name = signature if signature is None or not signature.name.startswith("mindspore.Tensor.") else None
+    entries = _entries(tree, site, by_name)
     if signature is not None and signature.parameters is not None:
         entries = [e for e in entries if not (e.droppable and _is_default(e, signature))]
-    ordered = _ordered(entries, signature)
+    ordered = _ordered(entries, by_name)
     return _build_call(function, ordered, site)
 
 

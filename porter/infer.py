@@ -695,6 +695,8 @@ class Inference:
         base = K.without_none(self.eval(node.value, scope))
         self.eval(node.slice, scope)
         if isinstance(node.slice, ast.Slice):
+            if any(k.name == "object" and set(_CONTAINERS) & set(self.program.ancestry(k.of)) for k in base):
+                self.grown_containers = True  # a slice of MindSpore's own containers renames its parameters
             return join(*(self._sliced(k) for k in base))
         index = node.slice.value if isinstance(node.slice, ast.Constant) and isinstance(node.slice.value, int) else None
         if isinstance(node.slice, ast.UnaryOp) and isinstance(node.slice.operand, ast.Constant):

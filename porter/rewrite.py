@@ -605,7 +605,7 @@ class Rewriter:
         others = _aliases(function, name.id)
         if _is_callers(function, name.id, node):
             self.report(
-                node, "MSP204", f"{name.id} is the caller's tensor and is changed in place: the caller will not see it",
+                node, "MSP602", f"{name.id} is the caller's tensor and is changed in place: the caller will not see it",
                 f"return the new {name.id} and let the caller use it, or copy it first if the caller must not see the change",
             )  # fmt: skip
             return
@@ -934,7 +934,7 @@ class Rewriter:
         bound = {**bound, **self._measured(node)}
         if row.drop:
             return "None"
-        if row.name == "torch.nn.Sequential" and self.inference.grown_containers:
+        if row.name in ("torch.nn.Sequential", "torch.nn.ModuleList") and self.inference.grown_containers:
             return self._adapter_call(node, row, receiver)
         for guard in row.require:
             holds = truth(guard.that, bound)

@@ -121,8 +121,8 @@ def test_another_dtype_is_a_difference_unless_loose(prove: Any) -> None:
 
 
 def test_the_text_of_the_port_is_compared(prove: Any) -> None:
-    good = ARGMAX.replace(
-        "@distinct']", "@distinct'], ported: 'mindspore.ops.argmax(x0, keepdim=False, dim=1)'"
+    good = ARGMAX.replace("dim=1)", "dim=1, keepdim=True)").replace(
+        "@distinct']", "@distinct'], ported: 'mindspore.ops.argmax(x0, keepdim=True, dim=1)'"
     )
     good = good.replace("argmax(input, dim, keepdim)", "argmax(input, dim=dim, keepdim=keepdim)")
     assert prove(good).failures == ()  # names in full, order of keywords aside

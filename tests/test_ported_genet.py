@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -48,6 +48,7 @@ NETWORKS = [
     *(f"GENet({SMALL}, {v!r}, {e}, 10, 64, profile='zoo')" for v, e in ZOO),
     "WideGENet(10, 1, 'theta_plus', 2, 10, 32)",
 ]
+DENSE = "stages.0.0.excite.gather.4.weight"  # only the zoo's gather of stage 2 has so many layers
 TRAINED = [
     "WideGENet(10, 1, 'theta_plus', 2, 10, 32)",
     "GENet((1, 1, 1, 1), 'theta_plus', 0, 10, 64, profile='zoo')",
@@ -171,7 +172,7 @@ def cases() -> Iterator[Any]:
         yield pytest.param(expression, "fused", marks=[pytest.mark.slow] if repeats else [])
 
 
-@pytest.mark.parametrize(("expression", "tree"), cases())
+@pytest.mark.parametrize(("expression", "tree"), list(cases()))
 def test_forward(expression: str, tree: str, ported: Mapping[str, ModuleType], tmp_path: Path) -> None:
     pair = build(expression, ported[tree], tmp_path)
     forward(pair, "PYNATIVE")
@@ -217,11 +218,35 @@ def test_gradients_and_statistics(
         check_training(pair.module, expected, found, mode)
 
 
+def vanishing(recording: Recording) -> list[str]:
+    """The affine parameters of a BatchNorm whose scale the next one undoes: their gradient is 0 but for rounding.
+
+    In the zoo profile's dense gather a depthwise convolution and a BatchNorm follow, with no activation between.
+    """
+    names = ("excite.gather.2.weight", "excite.gather.2.bias")
+    return [n for n in recording.gradients if n.startswith("stages.0.0.") and n.endswith(names) and DENSE in recording.gradients]
+
+
+def without_vanishing(expected: Recording, found: Recording) -> tuple[Recording, Recording]:
+    """Both recordings without the vanishing gradients, which are compared on the scale of the whole gradient here."""
+    largest = max(float(np.abs(g).max()) for g in expected.gradients.values())
+    for name in vanishing(expected):
+        difference = np.abs(expected.gradients[name] - found.gradients[name]).max()
+        assert difference <= GRADIENT * largest, (name, difference, largest)
+
+    def kept(recording: Recording) -> Recording:
+        left = {n: g for n, g in recording.gradients.items() if n not in vanishing(expected)}
+        return replace(recording, gradients=left)
+
+    return kept(expected), kept(found)
+
+
 def check_training(module: torch.nn.Module, expected: Recording, found: Recording, mode: Mode) -> None:
     limits = Tolerances(output=FORWARD, gradient=GRADIENT, trained=GRADIENT)
+    expected, found = without_vanishing(expected, found)
     result = compare_recordings(expected, found, mode, limits)
     assert result.passed, result.verdict
-    parameters = {name for name, _ in module.named_parameters()}
+    parameters = {name for name, _ in module.named_parameters()} - set(vanishing(expected))
     assert {f"gradient of {name}" for name in parameters} <= {c.name for c in result.gradients}
     statistics = [c for c in result.trained if "running_" in c.name]
     assert len(statistics) == 2 * sum(isinstance(m, torch.nn.BatchNorm2d) for m in module.modules())
