@@ -6,8 +6,6 @@ import importlib.util
 from pathlib import Path
 
 import numpy as np
-import mindspore
-from mindspore import Tensor
 from . import ms_extras
 
 MNIST_SIDE = 28
@@ -18,7 +16,7 @@ IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
-class MnistDataset(ms_extras.Dataset):
+class MnistDataset:
     """Normalised digits as float32 [1, side, side] with their labels."""
 
     def __init__(self, images: np.ndarray, labels: np.ndarray) -> None:
@@ -28,10 +26,10 @@ class MnistDataset(ms_extras.Dataset):
     def __len__(self) -> int:
         return len(self.labels)
 
-    def __getitem__(self, index: int) -> tuple[Tensor, int]:
-        image = mindspore.Tensor.from_numpy(self.images[index]).float() / 255.0
+    def __getitem__(self, index: int) -> tuple[np.ndarray, int]:
+        image = self.images[index].astype(np.float32) / 255.0
         image = (image - MNIST_MEAN) / MNIST_STD
-        return image.unsqueeze(0), int(self.labels[index])
+        return np.expand_dims(image, 0), int(self.labels[index])
 
 
 def find_mnist() -> Path:
@@ -118,24 +116,24 @@ def create_imagefolder_datasets(root: str, img_size: int = 224) -> tuple[ms_extr
     """`root`/train with random crops and flips, `root`/val with a centre crop; one folder per class."""
     # torchvision is needed for folders of images only.
 
-    train_transform = transforms.Compose(
+    train_transform = ms_extras.Compose(
         [
-            transforms.RandomResizedCrop(img_size, scale=(0.08, 1.0), ratio=(0.75, 4 / 3)),
-            transforms.RandomHorizontalFlip(p=0.5),
-            transforms.ToTensor(),
-            transforms.Normalize(mean=IMAGENET_MEAN, std=IMAGENET_STD),
+            ms_extras.pil_transform("RandomResizedCrop", img_size, (0.08, 1.0), (0.75, 4 / 3)),
+            ms_extras.pil_transform("RandomHorizontalFlip", 0.5),
+            ms_extras.ToTensor(),
+            ms_extras.Normalize(mean=IMAGENET_MEAN, std=IMAGENET_STD),
         ]
     )
-    val_transform = transforms.Compose(
+    val_transform = ms_extras.Compose(
         [
-            transforms.Resize(img_size * 256 // 224),
-            transforms.CenterCrop(img_size),
-            transforms.ToTensor(),
-            transforms.Normalize(mean=IMAGENET_MEAN, std=IMAGENET_STD),
+            ms_extras.pil_transform("Resize", img_size * 256 // 224),
+            ms_extras.pil_transform("CenterCrop", img_size),
+            ms_extras.ToTensor(),
+            ms_extras.Normalize(mean=IMAGENET_MEAN, std=IMAGENET_STD),
         ]
     )
-    train_set = ImageFolder(f"{root}/train", transform=train_transform)
-    val_set = ImageFolder(f"{root}/val", transform=val_transform)
+    train_set = ms_extras.ImageFolder(f"{root}/train", transform=train_transform)
+    val_set = ms_extras.ImageFolder(f"{root}/val", transform=val_transform)
     return train_set, val_set
 
 

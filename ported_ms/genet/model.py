@@ -159,7 +159,7 @@ def average_gather(extent: int) -> nn.Cell:
         return ms_extras.GlobalAvgPool2d()
     return nn.AvgPool2d(
         kernel_size=2 * extent - 1, stride=extent, padding=extent - 1, count_include_pad=False, 
-    pad_mode='pad')
+    pad_mode="pad")
 
 
 def strided_gather(channels: int, extent: int, relu: bool) -> nn.SequentialCell:
@@ -169,7 +169,7 @@ def strided_gather(channels: int, extent: int, relu: bool) -> nn.SequentialCell:
     for step in range(steps):
         layers.append(
             nn.Conv2d(channels, channels, kernel_size=3, stride=2, padding=1, group=channels, has_bias=False,
-                      pad_mode='pad')
+                      pad_mode="pad")
         )
         layers.append(nn.BatchNorm2d(channels))
         if relu or step < steps - 1:
@@ -184,12 +184,12 @@ def global_gather(channels: int, feat_size: int, relu: bool, dense: bool) -> nn.
     if dense:
         layers.append(SamePad2d(kernel_size=3, stride=2))
         layers.append(nn.Conv2d(
-            channels, channels, kernel_size=3, stride=2, has_bias=False, pad_mode='valid'
+            channels, channels, kernel_size=3, stride=2, has_bias=False, pad_mode="valid"
         ))
         layers.append(nn.BatchNorm2d(channels))
         kernel_size = halved(feat_size)
     layers.append(nn.Conv2d(
-        channels, channels, kernel_size=kernel_size, group=channels, has_bias=False, pad_mode='valid'
+        channels, channels, kernel_size=kernel_size, group=channels, has_bias=False, pad_mode="valid"
     ))
     layers.append(nn.BatchNorm2d(channels))
     if relu:
@@ -200,9 +200,9 @@ def global_gather(channels: int, feat_size: int, relu: bool, dense: bool) -> nn.
 def make_mlp(channels: int, hidden: int, bias: bool) -> nn.SequentialCell:
     """The bottleneck of squeeze-and-excitation as 1x1 convolutions."""
     return nn.SequentialCell(
-        nn.Conv2d(channels, hidden, kernel_size=1, has_bias=bias, pad_mode='valid'),
+        nn.Conv2d(channels, hidden, kernel_size=1, has_bias=bias, pad_mode="valid"),
         nn.ReLU(),
-        nn.Conv2d(hidden, channels, kernel_size=1, has_bias=bias, pad_mode='valid'),
+        nn.Conv2d(hidden, channels, kernel_size=1, has_bias=bias, pad_mode="valid"),
     )
 
 
@@ -261,17 +261,17 @@ class Bottleneck(nn.Cell):
         stride1 = stride if stride_on == "1x1" else 1
         stride2 = stride if stride_on == "3x3" else 1
         self.conv1 = nn.Conv2d(
-            in_channels, width, kernel_size=1, stride=stride1, has_bias=False, pad_mode='valid'
+            in_channels, width, kernel_size=1, stride=stride1, has_bias=False, pad_mode="valid"
         )
         self.bn1 = nn.BatchNorm2d(width, momentum=1 - bn_momentum)
         # With stride 1, "same" is the usual symmetric padding.
         self.pad = SamePad2d(kernel_size=3, stride=2) if same_pad and stride2 == 2 else None
         padding = 1 if self.pad is None else 0
         self.conv2 = nn.Conv2d(
-            width, width, kernel_size=3, stride=stride2, padding=padding, has_bias=False, pad_mode='pad'
+            width, width, kernel_size=3, stride=stride2, padding=padding, has_bias=False, pad_mode="pad"
         )
         self.bn2 = nn.BatchNorm2d(width, momentum=1 - bn_momentum)
-        self.conv3 = nn.Conv2d(width, out_channels, kernel_size=1, has_bias=False, pad_mode='valid')
+        self.conv3 = nn.Conv2d(width, out_channels, kernel_size=1, has_bias=False, pad_mode="valid")
         self.bn3 = nn.BatchNorm2d(out_channels, momentum=1 - bn_momentum)
         self.relu = nn.ReLU()
         self.excite = excite
@@ -279,7 +279,7 @@ class Bottleneck(nn.Cell):
         if stride != 1 or in_channels != out_channels:
             self.downsample = nn.SequentialCell(
                 nn.Conv2d(
-                    in_channels, out_channels, kernel_size=1, stride=stride, has_bias=False, pad_mode='valid'
+                    in_channels, out_channels, kernel_size=1, stride=stride, has_bias=False, pad_mode="valid"
                 ),
                 nn.BatchNorm2d(out_channels, momentum=1 - bn_momentum),
             )
@@ -361,7 +361,7 @@ class GENet(nn.Cell):
         self.pad = SamePad2d(kernel_size=7, stride=2) if self.settings.same_pad else None
         padding = 3 if self.pad is None else 0
         self.conv1 = nn.Conv2d(
-            in_channels, 64, kernel_size=7, stride=2, padding=padding, has_bias=False, pad_mode='pad'
+            in_channels, 64, kernel_size=7, stride=2, padding=padding, has_bias=False, pad_mode="pad"
         )
         self.bn1 = nn.BatchNorm2d(64, eps=self.settings.stem_eps, momentum=1 - self.settings.stem_momentum)
         self.relu = nn.ReLU()
@@ -373,7 +373,7 @@ class GENet(nn.Cell):
             )
             feat_size = halved(feat_size)
         else:
-            self.maxpool = nn.MaxPool2d(kernel_size=3, stride=2, ceil_mode=True, pad_mode='pad')
+            self.maxpool = nn.MaxPool2d(kernel_size=3, stride=2, ceil_mode=True, pad_mode="pad")
             feat_size = feat_size // 2
 
         self.stages = ms_extras.ModuleList()
@@ -441,18 +441,18 @@ class WideBlock(nn.Cell):
         super().__init__()
         self.bn1 = nn.BatchNorm2d(in_channels)
         self.conv1 = nn.Conv2d(
-            in_channels, out_channels, kernel_size=3, stride=stride, padding=1, has_bias=False, pad_mode='pad'
+            in_channels, out_channels, kernel_size=3, stride=stride, padding=1, has_bias=False, pad_mode="pad"
         )
         self.bn2 = nn.BatchNorm2d(out_channels)
         self.conv2 = nn.Conv2d(
-            out_channels, out_channels, kernel_size=3, padding=1, has_bias=False, pad_mode='pad'
+            out_channels, out_channels, kernel_size=3, padding=1, has_bias=False, pad_mode="pad"
         )
         self.relu = nn.ReLU()
         self.excite = excite
         self.shortcut = None
         if stride != 1 or in_channels != out_channels:
             self.shortcut = nn.Conv2d(
-                in_channels, out_channels, kernel_size=1, stride=stride, has_bias=False, pad_mode='valid'
+                in_channels, out_channels, kernel_size=1, stride=stride, has_bias=False, pad_mode="valid"
             )
 
     def construct(self, x: Tensor) -> Tensor:
@@ -503,7 +503,7 @@ class WideGENet(nn.Cell):
             raise ValueError(f"depth must be 6 n + 4 with n >= 1, got {depth}")
         blocks = (depth - 4) // 6
 
-        self.conv1 = nn.Conv2d(in_channels, 16, kernel_size=3, padding=1, has_bias=False, pad_mode='pad')
+        self.conv1 = nn.Conv2d(in_channels, 16, kernel_size=3, padding=1, has_bias=False, pad_mode="pad")
         self.stages = ms_extras.ModuleList()
         channels = 16
         feat_size = img_size

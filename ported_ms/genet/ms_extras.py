@@ -4,13 +4,14 @@ import bisect
 import json
 import math
 import os
+import pathlib
 import shutil
 import tempfile
 from typing import Any
 import mindspore
 import numpy as np
 from mindspore import Parameter, ParameterTuple, Tensor, amp, nn, ops
-from mindspore.common.initializer import Constant, Normal, TruncatedNormal, Uniform, initializer
+from mindspore.common.initializer import Constant, TruncatedNormal, initializer
 from mindspore.communication import get_group_size, init
 from mindspore.train.amp import AmpDecorator, AmpLevel
 
@@ -27,11 +28,30 @@ class AdaptiveAvgPool2d(nn.AdaptiveAvgPool2d):
         super().__init__(as_tuple(output_size))
 
 
+class Compose:
+    """torchvision.transforms.Compose."""
+
+    def __init__(self, transforms):
+        self.transforms = transforms
+
+    def __call__(self, image):
+        for transform in self.transforms:
+            image = transform(image)
+        return image
+
+
 class CrossEntropyLoss(nn.Cell):
     """torch.nn.CrossEntropyLoss: labels of any whole type, or probabilities of the classes."""
 
-    def __init__(self, weight=None, size_average=None, ignore_index=-100, reduce=None, reduction='mean',
-                 label_smoothing=0.0):
+    def __init__(
+        self,
+        weight=None,
+        size_average=None,
+        ignore_index=-100,
+        reduce=None,
+        reduction='mean',
+        label_smoothing=0.0,
+    ):
         super().__init__()
         self.weight = None if weight is None else Parameter(weight, name='weight', requires_grad=False)
         self.ignore_index = ignore_index
@@ -41,7 +61,9 @@ class CrossEntropyLoss(nn.Cell):
     def construct(self, input, target):
         if target.dtype == mindspore.int64:
             target = target.astype(mindspore.int32)
-        return ops.cross_entropy(input, target, self.weight, self.ignore_index, self.reduction, self.label_smoothing)
+        return ops.cross_entropy(
+            input, target, self.weight, self.ignore_index, self.reduction, self.label_smoothing
+        )
 
 
 class Sampler:
@@ -453,6 +475,38 @@ class GradScaler:
             self.good_steps = state_dict["_growth_tracker"]
 
 
+class ImageFolder:
+    """torchvision.datasets.ImageFolder: one folder of images for each class."""
+
+    ENDINGS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
+
+    def __init__(self, root, transform=None, target_transform=None):
+        self.classes = sorted(p.name for p in pathlib.Path(root).iterdir() if p.is_dir())
+        self.class_to_idx = {name: i for i, name in enumerate(self.classes)}
+        self.samples = [
+            (str(path), self.class_to_idx[name]) for name in self.classes
+            for path in sorted((pathlib.Path(root) / name).rglob("*")) if path.suffix.lower() in self.ENDINGS
+        ]  # fmt: skip
+        if not self.samples:
+            raise FileNotFoundError(f"no images in {root}")
+        self.imgs = self.samples
+        self.targets = [target for _, target in self.samples]
+        self.transform = transform
+        self.target_transform = target_transform
+
+    def __len__(self):
+        return len(self.samples)
+
+    def __getitem__(self, index):
+        from PIL import Image
+
+        path, target = self.samples[index]
+        with Image.open(path) as file:
+            image = file.convert("RGB")
+        image = image if self.transform is None else self.transform(image)
+        return image, target if self.target_transform is None else self.target_transform(target)
+
+
 class LRScheduler:
     """torch.optim.lr_scheduler.LRScheduler: sets the learning rate of every parameter group at each step."""
 
@@ -596,6 +650,31 @@ class ModuleList(Prefixed, nn.CellList):
         cell = self[key]
         del self[key]
         return cell
+
+
+def _moment(function, input, dim, unbiased, keepdim, correction):
+    """std, var and their pairs with the mean, in all of torch's forms of the arguments."""
+    dim = tuple(dim) if isinstance(dim, list) else dim
+    if isinstance(dim, bool):
+        dim, unbiased = None, dim
+    ddof = correction if unbiased is None else int(unbiased)
+    return function(input, dim, ddof, keepdim)
+
+
+def std(input, dim=None, unbiased=None, keepdim=False, *, correction=1, out=None):
+    """torch.std."""
+    return _moment(ops.std, input, dim, unbiased, keepdim, correction)
+
+
+class Normalize:
+    """torchvision.transforms.Normalize of an image with channels first."""
+
+    def __init__(self, mean, std, inplace=False):
+        self.mean = np.atleast_1d(np.asarray(mean, np.float32))[:, None, None]
+        self.std = np.atleast_1d(np.asarray(std, np.float32))[:, None, None]
+
+    def __call__(self, image):
+        return (image - self.mean) / self.std
 
 
 class ParamGroup(dict):
@@ -804,6 +883,16 @@ class SGD(Optimizer):
             ops.ApplyMomentum()(parameter, state["momentum_buffer"], lr, gradient, momentum)
 
 
+class ToTensor:
+    """torchvision.transforms.ToTensor: bytes become float32 in [0, 1], channels first; a numpy array, which loaders stack."""
+
+    def __call__(self, image):
+        array = np.asarray(image)
+        array = array[:, :, None] if array.ndim == 2 else array
+        array = np.ascontiguousarray(array.transpose(2, 0, 1))
+        return array.astype(np.float32) / np.float32(255) if array.dtype == np.uint8 else array
+
+
 def amp_strategy(dtype):
     """The operator lists of mindspore.amp.auto_mixed_precision(level="auto") as a context."""
     from mindspore.train.amp import AMP_AUTO_BLACK_LIST, AMP_AUTO_WHITE_LIST, AMP_PRIM_ARG_TABLE
@@ -912,48 +1001,6 @@ def jit_save(m, f, _extra_files=None):
 def jit_trace(func, example_inputs=None, optimize=None, check_trace=True, check_inputs=None, check_tolerance=1e-5, strict=True):
     """torch.jit.trace: remembers the inputs; MindSpore compiles when the network is exported."""
     return TracedNetwork(func, example_inputs)
-
-
-def _floating(value):
-    """A number as a float32 tensor; a tensor stays."""
-    return value if isinstance(value, Tensor) else mindspore.tensor(float(value), mindspore.float32)
-
-
-class Normal:
-    """torch.distributions.Normal."""
-
-    def __init__(self, loc, scale, validate_args=None):
-        self.loc, self.scale = _floating(loc), _floating(scale)
-        self.batch_shape = (self.loc + self.scale).shape
-
-    @property
-    def mean(self):
-        return self.loc
-
-    @property
-    def stddev(self):
-        return self.scale
-
-    @property
-    def variance(self):
-        return self.scale * self.scale
-
-    def rsample(self, sample_shape=()):
-        noise = ops.standard_normal(tuple(sample_shape) + tuple(self.batch_shape))
-        return self.loc + noise.astype(self.loc.dtype) * self.scale
-
-    def sample(self, sample_shape=()):
-        return ops.stop_gradient(self.rsample(sample_shape))
-
-    def log_prob(self, value):
-        distance = (value - self.loc) / self.scale
-        return -0.5 * distance * distance - ops.log(self.scale) - 0.5 * math.log(2 * math.pi)
-
-    def cdf(self, value):
-        return 0.5 * (1 + ops.erf((value - self.loc) / (self.scale * math.sqrt(2))))
-
-    def entropy(self):
-        return ops.zeros_like(self.loc) + ops.log(self.scale) + 0.5 + 0.5 * math.log(2 * math.pi)
 
 
 def _calculate_fan_in_and_fan_out(tensor):
@@ -1124,52 +1171,12 @@ def calculate_gain(nonlinearity, param=None):
     raise ValueError(f"Unsupported nonlinearity {nonlinearity}")
 
 
-def _moment(function, input, dim, unbiased, keepdim, correction):
-    """std, var and their pairs with the mean, in all of torch's forms of the arguments."""
-    dim = tuple(dim) if isinstance(dim, list) else dim
-    if isinstance(dim, bool):
-        dim, unbiased = None, dim
-    ddof = correction if unbiased is None else int(unbiased)
-    return function(input, dim, ddof, keepdim)
-
-
-def std(input, dim=None, unbiased=None, keepdim=False, *, correction=1, out=None):
-    """torch.std."""
-    return _moment(ops.std, input, dim, unbiased, keepdim, correction)
-
-
 def kaiming_normal_(tensor, a=0, mode="fan_in", nonlinearity="leaky_relu", generator=None):
     """torch.nn.init.kaiming_normal_."""
     if 0 in tensor.shape:
         return tensor
     std = calculate_gain(nonlinearity, a) / math.sqrt(_calculate_correct_fan(tensor, mode))
-    return _filled(tensor, _drawn(tensor, Normal(std)))
-
-
-class Uniform:
-    """torch.distributions.Uniform."""
-
-    def __init__(self, low, high, validate_args=None):
-        self.low, self.high = _floating(low), _floating(high)
-        self.batch_shape = (self.low + self.high).shape
-
-    @property
-    def mean(self):
-        return (self.low + self.high) / 2
-
-    def rsample(self, sample_shape=()):
-        drawn = ops.rand(*(tuple(sample_shape) + tuple(self.batch_shape)))
-        return self.low + drawn.astype(self.low.dtype) * (self.high - self.low)
-
-    def sample(self, sample_shape=()):
-        return ops.stop_gradient(self.rsample(sample_shape))
-
-    def log_prob(self, value):
-        inside = ops.logical_and(value >= self.low, value < self.high)
-        return ops.log(inside.astype(self.low.dtype)) - ops.log(self.high - self.low)
-
-    def entropy(self):
-        return ops.log(self.high - self.low)
+    return _filled(tensor, _drawn(tensor, mindspore.common.initializer.Normal(std)))
 
 
 def kaiming_uniform_(tensor, a=0, mode="fan_in", nonlinearity="leaky_relu", generator=None):
@@ -1177,7 +1184,7 @@ def kaiming_uniform_(tensor, a=0, mode="fan_in", nonlinearity="leaky_relu", gene
     if 0 in tensor.shape:
         return tensor
     std = calculate_gain(nonlinearity, a) / math.sqrt(_calculate_correct_fan(tensor, mode))
-    return _filled(tensor, _drawn(tensor, Uniform(math.sqrt(3.0) * std)))
+    return _filled(tensor, _drawn(tensor, mindspore.common.initializer.Uniform(math.sqrt(3.0) * std)))
 
 
 STRUCTURE = "structure"
@@ -1256,6 +1263,13 @@ def constant_(tensor, val):
 def ones_(tensor):
     """torch.nn.init.ones_."""
     return constant_(tensor, 1.0)
+
+
+def pil_transform(name, *args):
+    """A transform of mindspore.dataset.vision on PIL images, whose pixels are those of torchvision."""
+    import mindspore.dataset.vision as vision
+
+    return getattr(vision, name)(*args)
 
 
 def reduce_gradients(gradients):
@@ -1342,7 +1356,7 @@ def trunc_normal_(tensor, mean=0.0, std=1.0, a=-2.0, b=2.0, generator=None):
 def xavier_uniform_(tensor, gain=1.0, generator=None):
     """torch.nn.init.xavier_uniform_."""
     bound = gain * math.sqrt(6.0 / sum(_calculate_fan_in_and_fan_out(tensor)))
-    return _filled(tensor, _drawn(tensor, Uniform(bound)))
+    return _filled(tensor, _drawn(tensor, mindspore.common.initializer.Uniform(bound)))
 
 
 def zeros_(tensor):

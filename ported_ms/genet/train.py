@@ -66,7 +66,7 @@ def initialize_weights(model: nn.Cell, profile: str = "paper") -> None:
 def load_pretrained(model: nn.Cell, path: str) -> None:
     """Load a state dict strictly; raises RuntimeError for a missing, unexpected or wrongly shaped entry."""
     state = ms_extras.load(path)
-    model.load_state_dict(state, True)
+    model.load_state_dict(state)
 
 
 def create_optimizer(model: nn.Cell, lr: float, momentum: float, weight_decay: float) -> ms_extras.SGD:
@@ -100,9 +100,9 @@ def train_one_epoch(
     log_interval: int = 50,
 ) -> float:
     """One pass over the training set; the mean loss of its steps."""
-    model.set_train(True)
+    model.set_train()
     total_loss = 0.0
-    
+
     def forward_fn(images, labels):
         loss = criterion(model(images), labels)
         return loss
@@ -131,9 +131,9 @@ def train_one_epoch_amp(
     log_interval: int = 50,
 ) -> float:
     """As `train_one_epoch`, in mixed precision: float16 with a scaled loss on CUDA, bfloat16 on the CPU."""
-    model.set_train(True)
+    model.set_train()
     total_loss = 0.0
-    
+
     def forward_fn(images, labels):
         with ms_extras.autocast(device_type=device.type):
             loss = criterion(model(images), labels)
@@ -174,7 +174,7 @@ def save_checkpoint(model: nn.Cell, folder: Path, epoch: int, keep: int) -> Path
     """Write the state dict of this epoch and delete all but the `keep` newest checkpoints of the folder."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"genet-{epoch:04d}.pth"
-    ms_extras.save(model.state_dict(destination=None, prefix='', keep_vars=False), path)
+    ms_extras.save(model.state_dict(), path)
     for old in sorted(folder.glob("genet-*.pth"))[:-keep]:
         old.unlink()
     return path
