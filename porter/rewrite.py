@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import builtins
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -27,7 +26,7 @@ from porter.guards import (
 from porter.infer import Inference, span_of
 from porter.kinds import ANY, Kinds
 from porter.layout import LONGEST, fitted
-from porter.program import Function, Module, Program, absolute
+from porter.program import Module, Program, absolute
 from porter.table import Alternative, Row, emitted_definitions, pure_definitions
 from porter.training import Training
 
@@ -73,7 +72,6 @@ class Rewriter:
         self.functions: list[ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda] = []
         self.classes: list[str] = []
         self.scope_names: list[str] = [module.name]
-        self.spelled: dict[str, str] = {}
         self._visitors: dict[type, Callable[[Any], list[Edit]]] = {ast.Load: _nothing, ast.Store: _nothing}
         self.parents: dict[int, ast.AST] = {}
         self.quote = '"' if module.text.count('"') > module.text.count("'") else "'"
@@ -720,9 +718,6 @@ class Rewriter:
     def _torch_call(self, node: ast.Call, name: str) -> list[Edit]:
         rows = self.table.get(name)
         if not rows:
-            builtin = _BUILTIN_CALLS.get(name)
-            if builtin is not None:
-                return self.replace(node, builtin)
             owner = name.rpartition(".")[0]
             if name.startswith("torch.Tensor.") or (owner in self.table.rows and self.table.get(owner)[0].kind == "module"):
                 return self.children(node)
@@ -764,17 +759,11 @@ class Rewriter:
         new = RENAMED_METHODS.get(node.func.attr)
         if new is not None:
             edits.append(self._attribute_name(node.func, new))
-        elif node.func.attr == "__init__":
-            edits = self._super_init(node, owner) or edits
         elif self.table.get(f"{MODULE}.{node.func.attr}") and self.program.method(owner, node.func.attr, after=owner) is None:
             text = self._port_call(node, self.table.get(f"{MODULE}.{node.func.attr}"), node.func.value)
             if text is not None:
                 return self.replace(node, text)
         return edits
-
-    def _super_init(self, node: ast.Call, owner: str) -> list[Edit] | None:
-        """super().__init__(...) of a subclass of a torch.nn class keeps torch's arguments: the base is an adapter."""
-        return None
 
     def _attribute_name(self, node: ast.Attribute, new: str) -> Edit:
         end = self.span(node)[1]
@@ -1622,9 +1611,7 @@ def _read_after(function: ast.AST, name: str, node: ast.AST) -> bool:
 # methods of Python's own containers; a sparse or named tensor has them too, which no ported program may hold
 _COMMON_METHODS: frozenset[str] = frozenset(["values", "keys", "items", "index", "count", "copy", "apply", "get", "pop", "update", "format"])
 _BUILTIN_VALUES = {"torch.nn.Module": "mindspore.nn.Cell", "torch.Tensor": "mindspore.Tensor"}
-_BUILTIN_CALLS: dict[str, str] = {}
 
-__all__ = ["Edit", "Function", "Needs", "Rewriter", "builtins"]
 
 
 def _dedent(text: str, by: int, _column: int) -> str:
