@@ -809,7 +809,7 @@ class Rewriter:
         if len(rows) == 1 and _is_identity(rows[0]) and not any(isinstance(a, ast.Starred) for a in node.args):
             arguments = self._arguments(rows[0], node, func.value)
             if arguments is not None and truth(rows[0].where, arguments[0]) is not False and not rows[0].require:
-                return self.children(node)
+                return [*self.children(node), *self._torch_keywords(node, rows[0])]
         text = self._port_call(node, rows, func.value)
         return self.children(node) if text is None else self.replace(node, text)
 
@@ -893,7 +893,7 @@ class Rewriter:
             elif star:
                 written[star] = (*written.get(star, ()), mark)
         for name, (_, mark) in keywords.items():
-            written[name] = (mark,)
+            written[row.signature.canonical(name)] = (mark,)
         if star and any(w.star for w in written.get(star, ())):
             bound[star] = Argument(K.list_of(ANY), UNKNOWN, True)
         written.pop("self", None) if receiver is not None else None
@@ -1019,6 +1019,7 @@ class Rewriter:
         if function is None:
             return None
         edits = [e for a in [*node.args, *(k.value for k in node.keywords)] for e in self.visit(a)]
+        edits += self._torch_keywords(node, row)
         start, end = self.span(node)
         open_at = self.module.data.index(b"(", self.span(node.func)[1])
         if receiver is None:
@@ -1026,6 +1027,14 @@ class Rewriter:
         own = self.render(receiver)
         comma = ", " if node.args or node.keywords else ""
         return f"{function}({own}{comma}" + self.splice(open_at + 1, end, edits).lstrip(" ")
+
+    def _torch_keywords(self, node: ast.Call, row: Row) -> Iterator[Edit]:
+        """Keywords under numpy's names, such as axis, as the adapter's parameters are called."""
+        for keyword in node.keywords:
+            meant = row.signature.canonical(keyword.arg) if keyword.arg is not None else keyword.arg
+            if keyword.arg is not None and meant is not None and meant != keyword.arg:
+                start, _ = self.span(keyword)
+                yield Edit(start, start + len(keyword.arg.encode()), meant)
 
     def adapter(self, row: Row, node: ast.AST) -> str | None:
         """The name of the definition in ms_extras with a row's torch signature, or None where there is none."""
@@ -1119,8 +1128,6 @@ class Rewriter:
             return self._value_text(node, row)
         if context in ("annotation", "isinstance") and row.kind == "module":
             return self._class_text(node, row, context)
-        if row.drop:
-            return "None"
         if self._same_signature(row):
             return self.spell(row.alternatives[0].to.partition("(")[0])
         return self.adapter(row, node)

@@ -10,6 +10,8 @@ from typing import Generic, Literal, TypeVar
 
 ParameterKind = Literal["positional", "star", "keyword", "double_star"]
 Argument = TypeVar("Argument")
+# numpy's names, which the argument parser of torch's builtins takes for its own (torch/csrc/utils/python_arg_parser.cpp)
+NUMPY_NAMES = {"axis": "dim", "keepdims": "keepdim", "x": "input", "a": "input", "x1": "input", "x2": "other"}
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,13 @@ class Signature:
     def double_star(self) -> str | None:
         return next((p.name for p in self.parameters or () if p.kind == "double_star"), None)
 
+    def canonical(self, keyword: str) -> str:
+        """The parameter that a keyword means: itself, or torch's name for a numpy one such as `axis`."""
+        if keyword in self.by_name or self.double_star is not None:
+            return keyword
+        meant = NUMPY_NAMES.get(keyword, keyword)
+        return meant if meant in self.by_name else keyword
+
     def bind(self, positional: Sequence[Argument], keywords: Mapping[str, Argument]) -> Binding[Argument] | None:
         """The binding of a call's arguments, or None where they do not fit."""
         names = self.positional
@@ -61,7 +70,8 @@ class Signature:
         if rest and self.star is None:
             return None
         extra: dict[str, Argument] = {}
-        for name, argument in keywords.items():
+        for written, argument in keywords.items():
+            name = self.canonical(written)
             if name in arguments:
                 return None
             known = self.by_name.get(name)

@@ -207,17 +207,6 @@ def pdist(input, p=2.0):
     return difference_norm(ops.gather(input, first, 0) - ops.gather(input, second, 0), p, False)
 
 
-def functional_cosine_similarity(x1, x2, dim=1, eps=1e-8):
-    """torch.nn.functional.cosine_similarity."""
-    return ops.sum(x1 / bounded_norm(x1, dim, eps) * (x2 / bounded_norm(x2, dim, eps)), dim)
-
-
-def bounded_norm(tensor, dim, eps):
-    """The Euclidean norm along an axis, at least `eps`; its gradient, as in torch, knows nothing of the bound."""
-    norm = ops.sqrt(ops.maximum(ops.sum(ops.square(tensor), dim, keepdim=True), 1e-30))
-    return norm + ops.stop_gradient(ops.maximum(norm, eps) - norm)
-
-
 def cosine_embedding_loss(input1, input2, target, margin=0, size_average=None, reduce=None, reduction='mean'):
     """torch.nn.functional.cosine_embedding_loss."""
     product = ops.sum(input1 * input2, -1)

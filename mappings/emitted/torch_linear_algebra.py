@@ -59,10 +59,14 @@ def triangular_solve(b, A, upper=True, transpose=False, unitriangular=False):
 
 
 def cosine_similarity(x1, x2, dim=1, eps=1e-8):
-    """torch.cosine_similarity: each length is at least eps."""
-    first = ops.clamp(norm(x1, 2, dim, True), min=eps)
-    second = ops.clamp(norm(x2, 2, dim, True), min=eps)
-    return ops.sum(x1 / first * (x2 / second), dim)
+    """torch.nn.functional.cosine_similarity: each length is at least eps."""
+    return ops.sum(x1 / bounded_norm(x1, dim, eps) * (x2 / bounded_norm(x2, dim, eps)), dim)
+
+
+def bounded_norm(tensor, dim, eps):
+    """The Euclidean norm along an axis, at least `eps`; its gradient, as in torch, knows nothing of the bound."""
+    norm = ops.sqrt(ops.maximum(ops.sum(ops.square(tensor), dim, keepdim=True), 1e-30))
+    return norm + ops.stop_gradient(ops.maximum(norm, eps) - norm)
 
 
 def linalg_norm(A, ord=None, dim=None, keepdim=False, *, out=None, dtype=None):

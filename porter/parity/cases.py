@@ -11,7 +11,7 @@ from typing import Any
 
 from porter.diagnostics import InputError
 from porter.parity.samples import InputSpec, parse_spec
-from porter.signature import Parameter, Signature
+from porter.signature import NUMPY_NAMES, Parameter, Signature
 from porter.table import Row
 
 EXAMPLE_KEYS = frozenset(
@@ -179,10 +179,18 @@ def _arrangements(parameters: list[Parameter], given: dict[str, ast.expr]) -> It
     shuffled = by_keyword[:]
     random.Random(len(by_keyword)).shuffle(shuffled)
     yield "shuffled keywords", ([], shuffled if shuffled != by_keyword else by_keyword[::-1])
+    renamed = [ast.keyword(_numpy_name(k.arg or ""), k.value) for k in by_keyword]
+    if [k.arg for k in renamed] != [k.arg for k in by_keyword]:
+        yield "numpy names", ([], renamed)
     first = parameters[0]
     if first.kind == "positional" and first.name in given and len(by_keyword) > 1:
         rest = [k for k in by_keyword if k.arg != first.name]
         yield "mixed", ([given[first.name]], rest[::-1])
+
+
+def _numpy_name(name: str) -> str:
+    """The first of numpy's names for a parameter, where torch's builtins take one; torch says whether this one does."""
+    return next((numpy for numpy, meant in NUMPY_NAMES.items() if meant == name), name)
 
 
 def _positional(parameters: list[Parameter], given: dict[str, ast.expr]) -> Arguments:
