@@ -279,7 +279,7 @@ def _ordered(entries: list[_Entry], signature: Signature | None) -> list[_Entry]
 
 
 def _build_call(function: str, entries: list[_Entry], site: Site) -> str:
-    head = function if _is_primary(function) else f"({function})"
+    head = function if is_primary(function) else f"({function})"
     # written arguments live in the original call, whose commas and comments they keep
     original = site.call
     if original is None or not any(e.source is not None for e in entries):
@@ -351,9 +351,9 @@ def _expression(node: ast.expr, site: Site, *, tight: bool = False) -> str:
     """An expression of a row as source: constants computed, parameters replaced by the author's text."""
     folded = _folded(node, site)
     if folded is not None:
-        return f"({folded})" if tight and not _is_primary(folded) else folded
+        return f"({folded})" if tight and not is_primary(folded) else folded
     text = _Substitute(site).text(node)
-    return f"({text})" if tight and not _is_primary(text) else text
+    return f"({text})" if tight and not is_primary(text) else text
 
 
 def _folded(node: ast.expr, site: Site) -> str | None:
@@ -402,7 +402,7 @@ class _Substitute:
         return marked
 
     def mark(self, text: str, tight: bool) -> ast.expr:
-        if tight and not _is_primary(text) and not text.strip().isdecimal():
+        if tight and not is_primary(text) and not text.strip().isdecimal():
             text = f"({text})"
         name = f"porter_{len(self.replacements)}_mark"
         self.replacements[name] = text
@@ -531,7 +531,7 @@ def _single_sequence(argument: Argument, text: str) -> bool:
 _PREDICATE_NAMES = frozenset(["is_int", "is_float", "is_number", "is_bool", "is_str", "is_none", "is_tensor", "is_sequence", "is_dtype", "given"])
 
 
-def _is_primary(text: str) -> bool:
+def is_primary(text: str) -> bool:
     """Whether an expression can be followed by `.x` or `(...)` as it is."""
     try:
         node = ast.parse(text.strip(), mode="eval").body

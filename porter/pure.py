@@ -78,3 +78,21 @@ def pool_kernel(output_size: Any, in_hw: Any) -> tuple[int, ...]:
         1 if out is None else size - (out - 1) * step
         for out, size, step in zip(spread(output_size, 2), in_hw, strides)
     )
+
+
+def axis_groups(side: str) -> list[Any]:
+    """One side of an einops pattern: a list of axis names for each axis, none for '1' and '()', and '...' for an ellipsis."""
+    groups: list[Any] = []
+    inside = False
+    for word in side.replace("(", " ( ").replace(")", " ) ").split():
+        if word in ("(", ")"):
+            inside = word == "("
+            if inside:
+                groups.append([])
+        elif inside:
+            groups[-1] += [] if word == "1" else [word]
+        elif word == "...":
+            groups.append(word)
+        else:
+            groups.append([] if word == "1" else [word])
+    return groups

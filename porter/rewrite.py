@@ -14,7 +14,7 @@ import libcst as cst
 from porter import kinds as K
 from porter.diagnostics import Diagnostic, Location
 from porter.emit import EXTRAS, adapter_name
-from porter.expression import NotInline, Site, Written, inline
+from porter.expression import NotInline, Site, Written, inline, is_primary
 from porter.guards import (
     UNKNOWN,
     Argument,
@@ -27,6 +27,7 @@ from porter.infer import Inference, span_of
 from porter.kinds import ANY, Kinds
 from porter.layout import LONGEST, fitted
 from porter.program import Module, Program, absolute
+from porter.rearrange import Rearrangement, method_chain, short_equation
 from porter.table import Alternative, Row, emitted_definitions, pure_definitions
 from porter.training import Training
 
@@ -726,8 +727,39 @@ class Rewriter:
         receiver = None
         if rows[0].kind == "method" and name.startswith("torch.Tensor.") and node.args:
             return self._unbound_method(node, rows)
+        chain = self._method_chain(node, name) if name.startswith("einops.") else None
+        if chain is not None:
+            return self.replace(node, chain)
         text = self._port_call(node, rows, receiver)
         return self._left(node, name) if text is None else self.replace(node, text)
+
+    def _method_chain(self, node: ast.Call, name: str) -> str | None:
+        """A call of einops with a literal pattern, written with tensor methods or as an einsum."""
+        function = name.removeprefix("einops.")
+        if function == "einsum" and len(node.args) > 1 and not node.keywords:
+            return self._short_einsum(node)
+        given = {k.arg: self.render(k.value) for k in node.keywords if k.arg is not None}
+        parts = [*node.args, *(k.value for k in node.keywords if k.arg in ("pattern", "reduction"))]
+        texts = [constant_of(part) for part in parts[1:]]
+        if function not in ("rearrange", "repeat", "reduce") or not node.args or len(given) < len(node.keywords):
+            return None
+        if not all(isinstance(text, str) for text in texts) or len(texts) != (2 if function == "reduce" else 1):
+            return None
+        if not K.is_tensor(self.kinds(node.args[0])) or any(k.arg in ("pattern", "reduction") for k in node.keywords):
+            return None
+        subject, text = node.args[0], self.render(node.args[0])
+        named = isinstance(subject, ast.Name) or (isinstance(subject, ast.Attribute) and isinstance(subject.value, ast.Name))
+        own = text if is_primary(text) else f"({text})"
+        chain = method_chain(Rearrangement(function, own, named, texts[0], given, "".join(texts[1:])))
+        return None if chain is None else self._wrapped(node, self._fitted(node, chain))
+
+    def _short_einsum(self, node: ast.Call) -> str | None:
+        pattern = constant_of(node.args[-1])
+        equation = short_equation(pattern) if isinstance(pattern, str) else None
+        if equation is None or any(isinstance(a, ast.Starred) for a in node.args):
+            return None
+        operands = ", ".join(self.render(a) for a in node.args[:-1])
+        return f"{self.spell('emitted.einsum')}({self.quote}{equation}{self.quote}, {operands})"
 
     def _unbound_method(self, node: ast.Call, rows: tuple[Row, ...]) -> list[Edit]:
         self.report(node, "MSP202", f"{rows[0].name} called through its class", "call it as a method of the tensor", rows[0])
@@ -1002,13 +1034,11 @@ class Rewriter:
 
     def _wrapped(self, node: ast.AST, text: str) -> str:
         """Parentheses where the new expression stands beside an operator or before a dot."""
-        from porter.expression import _is_primary
-
         parent = self.parents.get(id(node))
         if isinstance(parent, ast.BinOp | ast.UnaryOp | ast.Compare | ast.BoolOp | ast.Attribute | ast.Starred | ast.Await) or (
             isinstance(parent, ast.Subscript) and parent.value is node) or (isinstance(parent, ast.Call) and parent.func is node):
-            return text if _is_primary(text) else f"({text})"
-        if "\n" in text and not _is_primary(text):
+            return text if is_primary(text) else f"({text})"
+        if "\n" in text and not is_primary(text):
             return f"({text})"
         return text
 

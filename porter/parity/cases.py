@@ -254,13 +254,13 @@ def torch_source(row: Row, examples: Sequence[Example], cases: Sequence[Case]) -
     """The torch module that holds one class for each case."""
     classes = [_class(row, examples[case.example], case) for case in cases]
     roots = _roots("\n".join(classes)) - {"torch"}
-    imports = ["import torch", *(f"import {root}" for root in sorted(roots))]
+    imports = ["import torch", *("import einops.layers.torch" if root == "einops" else f"import {root}" for root in sorted(roots))]
     setups = dict.fromkeys(e.setup.rstrip() for e in examples if e.setup)
     return "\n\n\n".join(["\n".join(imports), *setups, *classes]) + "\n"
 
 
 _IMPORTABLE = frozenset(
-    ["torchvision", "torchaudio", "numpy", "math", "functools", "copy", "itertools", "collections"]
+    ["torchvision", "torchaudio", "einops", "numpy", "math", "functools", "copy", "itertools", "collections"]
 )
 
 
