@@ -66,6 +66,8 @@ def _lines(row: Row, proof: dict[str, Any] | None, versions: dict[str, str], tab
     yield from _outcome(row)
     for guard in row.require:
         yield _entry("requires", f"{guard.that}; otherwise {guard.otherwise}")
+    for limit in row.limits:
+        yield _entry("limit", limit.what)
     if row.ignore:
         yield _entry("ignores", ", ".join(row.ignore))
     if row.differs:

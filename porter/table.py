@@ -20,14 +20,16 @@ from porter.signature import Signature, parse_signature
 
 KINDS = ("module", "function", "method", "attribute", "value")
 ROW_KEYS = frozenset(
-    ["torch", "kind", "mindspore", "drop", "refused", "require", "ignore", "returns", "fields", "weights", "fill", "attributes", "differs", "cite", "adapter", "examples", "mutants", "since", "until", "where", "inplace", "fusion", "match", "rule", "note"]
+    ["torch", "kind", "mindspore", "drop", "refused", "require", "limits", "ignore", "returns", "fields", "weights", "fill", "attributes", "differs", "cite", "adapter", "examples", "mutants", "since", "until", "where", "inplace", "fusion", "match", "rule", "note"]
 )
 ALTERNATIVE_KEYS = frozenset(["when", "target", "needs", "to", "state"])
 GUARD_KEYS = frozenset(["that", "else", "help"])
+LIMIT_KEYS = frozenset(["when", "what"])
 REFUSED_KEYS = frozenset(["reason", "help"])
 PREDICATES = frozenset(
     ["is_int", "is_float", "is_number", "is_bool", "is_str", "is_none", "is_tensor", "is_sequence", "is_dtype", "given"]
 )
+LIMIT_NAMES = frozenset(["inputs", "integral", "torch"])  # what a limit may read besides the arguments
 TARGETS = ("portable", "CPU", "GPU", "Ascend")
 
 
@@ -58,6 +60,14 @@ class Guard:
 
 
 @dataclass(frozen=True)
+class Limit:
+    """Where the right side is known to differ and no guard can tell: `when` reads the arguments and `inputs` of a run."""
+
+    when: str
+    what: str
+
+
+@dataclass(frozen=True)
 class Row:
     """One row of the table: a torch name and what it is in MindSpore."""
 
@@ -69,6 +79,7 @@ class Row:
     refused: tuple[str, str] | None = None
     where: str | None = None
     require: tuple[Guard, ...] = ()
+    limits: tuple[Limit, ...] = ()
     ignore: tuple[str, ...] = ()
     returns: str = "Tensor"
     fields: tuple[str, ...] = ()
@@ -282,6 +293,7 @@ def _row_from_compiled(entry: dict[str, Any]) -> Row:
         refused=(refused["reason"], refused.get("help", "")) if refused else None,
         where=raw.get("where"),
         require=tuple(_guard(g) for g in raw.get("require", ())),
+        limits=tuple(Limit(limit["when"], limit["what"]) for limit in raw.get("limits", ())),
         ignore=tuple(raw.get("ignore", ())),
         returns=raw.get("returns", "Tensor"),
         fields=tuple(raw.get("fields", ())),
@@ -413,7 +425,7 @@ def _broken_laws(raw: Any, place: Location) -> Iterator[Diagnostic]:
     unknown = sorted(set(raw) - ROW_KEYS)
     if unknown:
         yield broken("MSP002", f"unknown key {unknown[0]!r}", f"keys are: {', '.join(sorted(ROW_KEYS))}")
-    for key, kind in (("examples", list), ("require", list), ("ignore", list), ("weights", dict), ("fill", dict), ("attributes", dict)):
+    for key, kind in (("examples", list), ("require", list), ("limits", list), ("ignore", list), ("weights", dict), ("fill", dict), ("attributes", dict)):
         if key in raw and not isinstance(raw[key], kind):
             yield broken("MSP004", f"{key} is not a {'list' if kind is list else 'mapping'}", f"write {key} as one, or leave it out")
             return
@@ -443,6 +455,11 @@ def _broken_laws(raw: Any, place: Location) -> Iterator[Diagnostic]:
             yield broken("MSP002", f"{signature.name}: require is not {{that: ..., else: ..., help: ...}}: {guard}",
                          "keys are: that, else, help; quote a sentence that holds a comma")
             return
+    for limit in raw.get("limits", ()):
+        if not isinstance(limit, dict) or set(limit) != LIMIT_KEYS:
+            yield broken("MSP002", f"{signature.name}: limits is not {{when: ..., what: ...}}: {limit}",
+                         "keys are: when, what; quote a sentence that holds a comma")
+            return
     yield from _broken_expressions(raw, signature, place)
 
 
@@ -465,6 +482,7 @@ def _broken_expressions(raw: dict[str, Any], signature: Signature, place: Locati
     expressions += [("require", g.get("that", "")) for g in raw.get("require", ()) if isinstance(g, dict)]
     if raw.get("where") is not None:
         expressions.append(("where", raw["where"]))
+    expressions += [("limits", limit["when"]) for limit in raw.get("limits", ())]
     for role, text in expressions:
         if not isinstance(text, str):
             yield Diagnostic(place, "MSP006", f"{name}: {role} is not text: {text!r}", "quote the expression")
@@ -475,8 +493,9 @@ def _broken_expressions(raw: dict[str, Any], signature: Signature, place: Locati
             yield Diagnostic(place, "MSP006", f"{name}: {role} does not parse: {text!r} ({error.msg})", "write one Python expression")
             return
         names, emitted = _free_names(tree)
-        used |= names
+        used |= names if role != "limits" else set()
         allowed = parameters | pure_names() | PREDICATES | {"mindspore", "numpy", "emitted", "math", "typing"} | _BUILTINS | {"in_hw"}
+        allowed |= LIMIT_NAMES if role == "limits" else set()
         for free in sorted(names - allowed):
             yield Diagnostic(place, "MSP007", f"{name}: {role} reads {free!r}, which is no parameter or known function",
                              "use a torch parameter, a function of porter/pure.py, mindspore.*, numpy.* or emitted.*")

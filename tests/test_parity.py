@@ -173,10 +173,56 @@ def test_fuzz_finds_a_value_that_no_example_shows(prove: Any) -> None:
     """
     result = prove(right, fuzz=25)
     assert result.proof.state == "proven", result.failures
-    assert result.fuzzed == 25
+    assert sum(result.proof.fuzz.values()) == 25
+    assert prove(right, fuzz=25).proof.fuzz == result.proof.fuzz
+    assert set(result.proof.fuzz) <= {"equal", "empty", "raised"}
     wrong = prove(right.replace("ops.sum(input, dim, keepdim)", "ops.sum(input, abs(dim), keepdim)"), fuzz=25)
     assert wrong.proof.state == "failed" or wrong.raised
     assert "dim" not in wrong.proof.note or "random call" in wrong.proof.note
+
+
+def test_what_a_limit_of_the_row_covers_is_not_wrong(prove: Any) -> None:
+    rounded = """
+    - torch: torch.mul(input, other)
+      kind: function
+      mindspore: mindspore.ops.mul(input.astype(mindspore.float32), other)
+      examples: [{call: 'torch.mul(x0, 3)', inputs: ['float32[3,4]']}]
+    """
+    result = prove(rounded, fuzz=40)
+    assert result.proof.state == "failed"
+    assert "became float32" in result.proof.note
+    limit = "limits: [{when: not is_tensor(input) or input.dtype != torch.float32, what: the product is float32}]"
+    result = prove(rounded.replace("examples:", limit + "\n      examples:"), fuzz=40)
+    assert result.proof.state == "proven", result.failures
+    assert result.proof.fuzz["limited"] > 2
+    assert result.proof.fuzz["equal"] > 10
+
+
+def test_random_and_unwritten_values_are_not_compared(prove: Any) -> None:
+    text = """
+    - torch: torch.nn.functional.dropout(input, p=0.5, training=True, inplace=False)
+      kind: function
+      mindspore: mindspore.ops.dropout(input, p, training)
+      ignore: [inplace]
+      examples: [{call: 'torch.nn.functional.dropout(x0, 0.0)', inputs: ['float32[3,4]']}]
+    """
+    assert "wrong" not in prove(text, fuzz=20).proof.fuzz
+    assert "wrong" not in prove(text.replace("dropout(x0, 0.0)", "dropout(torch.empty(3, 4), 1.0)"), fuzz=20).proof.fuzz
+
+
+def test_variants_reach_what_examples_seldom_do(rows: Any) -> None:
+    from porter.parity.variants import variants
+
+    (row,) = rows(ARGMAX)
+    drawn = list(islice(variants(row, [read_example(raw) for raw in row.examples]), 300))
+    dtypes = {spec.dtype for e in drawn for spec in e.inputs}
+    assert {"float32", "float64", "int32", "int64", "bool"} <= dtypes
+    shapes = {spec.shape for e in drawn for spec in e.inputs}
+    assert any(0 in shape for shape in shapes)
+    assert {0, 1, 2, 3} <= {len(shape) for shape in shapes}
+    calls = " ".join(e.call for e in drawn)
+    assert "dim=-1" in calls
+    assert "keepdim=True" in calls
 
 
 def test_variants_are_seeded(rows: Any) -> None:

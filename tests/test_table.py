@@ -70,6 +70,15 @@ BROKEN = {
         "MSP002 torch.nn.Thing: refused has the key 'or two'",
     ),
     "guard without else": (GOOD + "  require: [{that: bias}]\n", "MSP002 torch.nn.Thing: require is not"),
+    "limit without what": (GOOD + "  limits: [{when: bias}]\n", "MSP002 torch.nn.Thing: limits is not"),
+    "free name in a limit": (
+        GOOD + "  limits: [{when: integral(inputs[0]) and wide, what: no}]\n",
+        "MSP007 torch.nn.Thing: limits reads 'wide'",
+    ),
+    "a limit uses no parameter": (
+        GOOD.replace(", bias)", ")") + "  limits: [{when: bias, what: no}]\n",
+        "MSP009 torch.nn.Thing: parameter 'bias' is neither used",
+    ),
     "alternative without to": (
         GOOD.replace("mindspore.nn.Thing(size, bias)", "[{when: bias}]"),
         "MSP002 torch.nn.Thing: alternative with no to",

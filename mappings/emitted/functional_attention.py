@@ -16,9 +16,10 @@ def scaled_dot_product_attention(query, key, value, attn_mask=None, dropout_p=0.
     scores = ops.matmul(query * factor, key.swapaxes(-2, -1))
     if is_causal:
         attn_mask = ops.ones((query.shape[-2], key.shape[-2]), mindspore.int32).tril().astype(mindspore.bool_)
-    if attn_mask is not None:
-        scores = masked_scores(scores, attn_mask)
-    weights = ops.softmax(scores, axis=-1)
+    if attn_mask is None:
+        weights = ops.softmax(scores, axis=-1)
+    else:
+        weights = masked_softmax(masked_scores(scores, attn_mask))
     if dropout_p > 0:
         weights = ops.dropout(weights, p=dropout_p)
     return ops.matmul(weights, value)
@@ -29,6 +30,12 @@ def masked_scores(scores, mask):
     if mask.dtype == mindspore.bool_:
         return ops.where(mask, scores, float('-inf'))
     return scores + mask
+
+
+def masked_softmax(scores):
+    """The softmax of scores; zeros where all of a row are minus infinity, as in torch's attention."""
+    hidden = ops.amax(scores, -1, True) == float('-inf')
+    return ops.where(hidden, 0.0, ops.softmax(ops.where(hidden, 0.0, scores), axis=-1))
 
 
 def repeated_heads(tensor, count):

@@ -55,14 +55,14 @@ def lp_pool2d(input, norm_type, kernel_size, stride=None, ceil_mode=False):
     """torch.nn.functional.lp_pool2d."""
     height, width = spread(kernel_size, 2)
     mean = avg_pool2d(ops.pow(input, norm_type), kernel_size, stride, 0, ceil_mode)
-    return ops.pow(ops.relu(mean) * (height * width), 1.0 / norm_type)
+    return ops.pow(ops.sign(mean) * ops.relu(ops.abs(mean)) * (height * width), 1.0 / norm_type)
 
 
 def lp_pool3d(input, norm_type, kernel_size, stride=None, ceil_mode=False):
     """torch.nn.functional.lp_pool3d."""
     depth, height, width = spread(kernel_size, 3)
     mean = avg_pool3d(ops.pow(input, norm_type), kernel_size, stride, 0, ceil_mode)
-    return ops.pow(ops.relu(mean) * (depth * height * width), 1.0 / norm_type)
+    return ops.pow(ops.sign(mean) * ops.relu(ops.abs(mean)) * (depth * height * width), 1.0 / norm_type)
 
 
 def max_pool1d(input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False, return_indices=False):

@@ -2,6 +2,7 @@
 
 from mindspore import ops
 
+from mappings.emitted.torch_indexing import broadcast_tensors
 from mappings.emitted.torch_reduction import norm
 
 
@@ -60,6 +61,7 @@ def triangular_solve(b, A, upper=True, transpose=False, unitriangular=False):
 
 def cosine_similarity(x1, x2, dim=1, eps=1e-8):
     """torch.nn.functional.cosine_similarity: each length is at least eps."""
+    x1, x2 = broadcast_tensors(x1, x2)
     return ops.sum(x1 / bounded_norm(x1, dim, eps) * (x2 / bounded_norm(x2, dim, eps)), dim)
 
 

@@ -155,6 +155,12 @@ def _argument_forms(row: Row, text: str) -> Iterator[tuple[str, str, tuple[str, 
         yield form, ast.unparse(copy), ()
 
 
+def bound_arguments(row: Row, text: str) -> dict[str, ast.expr] | None:
+    """The arguments of the row's own call in an expression, by parameter name."""
+    call = own_call(row, ast.parse(text, mode="eval"))
+    return None if call is None or row.torch.parameters is None else _bound(row, call)
+
+
 def _bound(row: Row, call: ast.Call) -> dict[str, ast.expr] | None:
     """The arguments by parameter name; None where they are starred or do not bind."""
     if any(isinstance(a, ast.Starred) for a in call.args) or any(k.arg is None for k in call.keywords):

@@ -26,6 +26,9 @@ PROGRESS_LINES = 100  # rows between two lines of progress where no terminal sho
 @click.option(
     "--fuzz", type=click.IntRange(min=0), default=0, metavar="N", help="Also run N random calls of each row."
 )
+@click.option(
+    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the random calls."
+)
 @click.option("--jobs", type=click.IntRange(min=1), default=2, show_default=True, help="Worker processes.")
 @click.option("--mutants/--no-mutants", default=True, help="Mutate each proven row; every mutant must fail.")
 @click.option(
@@ -40,6 +43,7 @@ PROGRESS_LINES = 100  # rows between two lines of progress where no terminal sho
 def prove(
     rows: tuple[str, ...],
     fuzz: int,
+    seed: int,
     jobs: int,
     mutants: bool,
     tables: tuple[Path, ...],
@@ -55,7 +59,7 @@ def prove(
 
     known = keyed_rows(load_table(tables))
     keys = select(rows, list(known))
-    results = _with_progress(prove_rows(keys, Job(tables, mutants, fuzz), jobs), len(keys))
+    results = _with_progress(prove_rows(keys, Job(tables, mutants, fuzz, seed), jobs), len(keys))
     results.sort(key=lambda r: r.key)
     if write or output:
         proofs = {result.key: result.proof for result in results}
@@ -130,9 +134,11 @@ def summary(results: Sequence[RowResult]) -> str:
     killed = sum(result.proof.mutants[0] for result in results)
     total = sum(result.proof.mutants[1] for result in results)
     parts = [f"{states[s]} {s}" for s in ("proven", "documented", "refused", "failed") if states[s]]
-    fuzzed = sum(result.fuzzed for result in results)
-    if fuzzed:
-        parts.append(f"{fuzzed} random calls, {sum(len(r.raised) for r in results)} raised without a guard")
+    calls: Counter[str] = Counter()
+    for result in results:
+        calls.update(result.proof.fuzz)
+    if calls:
+        parts.append(f"{calls.total()} random calls ({', '.join(f'{n} {o}' for o, n in calls.most_common())})")
     lines.append(f"{len(results)} rows: {', '.join(parts)}; mutants killed: {killed} of {total}")
     return "\n".join(lines)
 
@@ -144,7 +150,6 @@ def _as_json(results: Sequence[RowResult]) -> str:
             **result.proof.to_json(),
             "failures": [str(failure) for failure in result.failures],
             "survivors": list(result.survivors),
-            "fuzzed": result.fuzzed,
             "raised": [str(failure) for failure in result.raised],
             "seconds": round(result.seconds, 2),
         }

@@ -14,6 +14,7 @@ from pathlib import Path
 from porter.parity.proofs import Failure, Proof, RowResult, keyed_rows
 
 ROW_SECONDS = 120.0
+CALL_SECONDS = 2.0  # more for each random call
 ROWS_PER_WORKER = 250  # MindSpore keeps every compiled graph; a fresh process gives the memory back
 START_SECONDS = 90.0
 
@@ -25,6 +26,7 @@ class Job:
     tables: tuple[Path, ...] = ()
     mutants: bool = True
     fuzz: int = 0
+    seed: int = 0
 
 
 @dataclass
@@ -46,7 +48,7 @@ def prove_rows(keys: Sequence[str], job: Job, jobs: int = 2) -> Iterator[RowResu
     try:
         while workers:
             for worker in list(workers):
-                result, alive = _poll(worker)
+                result, alive = _poll(worker, ROW_SECONDS + job.fuzz * CALL_SECONDS)
                 if result is not None:
                     yield result
                 if not alive or worker.done >= ROWS_PER_WORKER:
@@ -88,7 +90,7 @@ def _stop(worker: Worker) -> None:
         worker.process.join()
 
 
-def _poll(worker: Worker) -> tuple[RowResult | None, bool]:
+def _poll(worker: Worker, row_seconds: float) -> tuple[RowResult | None, bool]:
     """What the worker sent, if anything, and whether it is still of use."""
     try:
         if worker.channel.poll():
@@ -100,7 +102,7 @@ def _poll(worker: Worker) -> tuple[RowResult | None, bool]:
             return message, True
     except (EOFError, OSError):
         return _lost(worker, "the process that ran it ended"), False
-    limit = ROW_SECONDS if worker.ready else START_SECONDS
+    limit = row_seconds if worker.ready else START_SECONDS
     if (worker.key or not worker.ready) and time.monotonic() - worker.started > limit:
         return _lost(worker, f"no result in {limit:.0f} s"), False
     return None, True
@@ -128,7 +130,7 @@ def serve(channel: Connection, job: Job) -> None:
             key = channel.recv()
         except EOFError:
             os._exit(0)  # MindSpore's own shutdown can take seconds
-        channel.send(prove_row(key, rows[key], table, mutants=job.mutants, fuzz=job.fuzz))
+        channel.send(prove_row(key, rows[key], table, mutants=job.mutants, fuzz=job.fuzz, seed=job.seed))
 
 
 def _quiet() -> None:

@@ -6,7 +6,7 @@ import json
 import os
 import tempfile
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,12 +18,13 @@ State = Literal["proven", "documented", "refused", "failed"]
 
 @dataclass(frozen=True)
 class Proof:
-    """The state of one row; `mutants` is (killed, total)."""
+    """The state of one row; `mutants` is (killed, total), `fuzz` what became of random calls, by outcome."""
 
     state: State
     modes: tuple[str, ...] = ()
     mutants: tuple[int, int] = (0, 0)
     note: str = ""
+    fuzz: Mapping[str, int] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         entry: dict[str, Any] = {"state": self.state}
@@ -31,6 +32,8 @@ class Proof:
             entry["modes"] = list(self.modes)
         if self.mutants[1]:
             entry["mutants"] = f"{self.mutants[0]}/{self.mutants[1]}"
+        if self.fuzz:
+            entry["fuzz"] = dict(self.fuzz)
         if self.note:
             entry["note"] = self.note
         return entry
@@ -40,7 +43,11 @@ def proof_from_json(entry: Mapping[str, Any]) -> Proof:
     """The reverse of Proof.to_json."""
     killed, _, total = str(entry.get("mutants", "0/0")).partition("/")
     return Proof(
-        entry["state"], tuple(entry.get("modes", ())), (int(killed), int(total)), entry.get("note", "")
+        entry["state"],
+        tuple(entry.get("modes", ())),
+        (int(killed), int(total)),
+        entry.get("note", ""),
+        entry.get("fuzz", {}),
     )
 
 
@@ -68,7 +75,6 @@ class RowResult:
     proof: Proof
     failures: tuple[Failure, ...] = ()
     survivors: tuple[str, ...] = ()
-    fuzzed: int = 0
     raised: tuple[Failure, ...] = ()
     seconds: float = 0.0
 
@@ -121,7 +127,7 @@ def write_proofs(
     path = path or proofs_file()
     old = _read(path)
     rows = dict(old.get("rows", {})) if old.get("versions") == dict(versions) else {}
-    rows |= {key: proof.to_json() for key, proof in proofs.items()}
+    rows |= {key: _with_fuzz(proof.to_json(), rows.get(key, {})) for key, proof in proofs.items()}
     known = set(keys)
     rows = {key: rows[key] for key in sorted(rows) if key in known}
     if old.get("rows") == rows and old.get("versions") == dict(versions):
@@ -129,6 +135,11 @@ def write_proofs(
     content = {"versions": dict(sorted(versions.items())), "date": date, "rows": rows}
     _replace(path, _lines(content))
     return True
+
+
+def _with_fuzz(new: dict[str, Any], old: Mapping[str, Any]) -> dict[str, Any]:
+    """A proof without random calls keeps what an earlier one recorded of them."""
+    return {**new, "fuzz": old["fuzz"]} if "fuzz" in old and "fuzz" not in new else new
 
 
 def _lines(content: Mapping[str, Any]) -> str:

@@ -33,6 +33,7 @@ def observe(
     example: Example,
     constructed: Sequence[str],
     arrays: Sequence[Array],
+    seed: int = 0,
 ) -> Reference:
     """Runs one example; whatever torch raises is passed on."""
     torch.manual_seed(0)
@@ -46,7 +47,7 @@ def observe(
         name: leaf(value) for name, value in module.state_dict().items() if isinstance(value, torch.Tensor)
     }
     inputs = {name: tensor for name, tensor in given.items() if name not in constructed}
-    return Reference(state, _run(module, example, inputs))
+    return Reference(state, _run(module, example, inputs, seed))
 
 
 def _make_telling(module: torch.nn.Module) -> None:
@@ -60,12 +61,14 @@ def _make_telling(module: torch.nn.Module) -> None:
         buffer.copy_(torch.from_numpy(np.asarray(noise)).to(buffer.dtype))
 
 
-def _run(module: torch.nn.Module, example: Example, inputs: Mapping[str, torch.Tensor]) -> Observation:
+def _run(
+    module: torch.nn.Module, example: Example, inputs: Mapping[str, torch.Tensor], seed: int
+) -> Observation:
     wanted = "grad" in example.checks
     if wanted:
         for tensor in inputs.values():
             tensor.requires_grad_(tensor.is_floating_point())
-    torch.manual_seed(0)
+    torch.manual_seed(seed)
     value = module(*(tensor.clone() for tensor in inputs.values()))
     observed = outputs(value)
     gradients = differentiate(module, inputs, value) if wanted else {}

@@ -71,7 +71,9 @@ class Bench:
         return f"{prefix}_{self.folder.name}_{self.serial}".replace("-", "_")
 
 
-def prove_row(key: str, row: Row, table: Table, *, mutants: bool = True, fuzz: int = 0) -> RowResult:
+def prove_row(
+    key: str, row: Row, table: Table, *, mutants: bool = True, fuzz: int = 0, seed: int = 0
+) -> RowResult:
     """The result for one row; nothing that a row or its examples do wrong escapes as an exception."""
     started = time.perf_counter()
     settled = _settled_without_running(row)
@@ -79,7 +81,8 @@ def prove_row(key: str, row: Row, table: Table, *, mutants: bool = True, fuzz: i
         return RowResult(key, settled, seconds=time.perf_counter() - started)
     with _folder() as folder:
         try:
-            result = _prove(key, row, table, folder, mutants, fuzz)
+            result = _prove(key, row, table, folder, mutants)
+            result = _fuzzed(result, row, table, folder, fuzz, seed) if fuzz else result
         except InputError as error:
             result = _failed(key, Failure("row", "example", str(error)))
         except Exception:
@@ -122,7 +125,7 @@ def _short(text: str, limit: int = 300) -> str:
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
-def _prove(key: str, row: Row, table: Table, folder: Path, with_mutants: bool, fuzz: int) -> RowResult:
+def _prove(key: str, row: Row, table: Table, folder: Path, with_mutants: bool) -> RowResult:
     examples = tuple(read_example(raw, row.location) for raw in row.examples)
     bench = Bench(row, table, folder, examples)
     cases = cases_of(row, examples)
@@ -139,19 +142,21 @@ def _prove(key: str, row: Row, table: Table, folder: Path, with_mutants: bool, f
     if row.refused:
         return RowResult(key, Proof("refused", note=row.refused[0]))
     killed, survivors = _kill_mutants(bench, cases) if with_mutants else ((0, 0), ())
-    result = RowResult(key, Proof(*_state(examples), mutants=killed), survivors=survivors)
-    return _fuzzed(result, bench, fuzz) if fuzz else result
+    return RowResult(key, Proof(*_state(examples), mutants=killed), survivors=survivors)
 
 
-def _fuzzed(result: RowResult, bench: Bench, count: int) -> RowResult:
+def _fuzzed(result: RowResult, row: Row, table: Table, folder: Path, count: int, seed: int) -> RowResult:
+    """The result of a proven row with that of random calls: a wrong value among them fails it."""
     from porter.parity.fuzz import fuzz_row
 
-    found = fuzz_row(bench, count)
-    ran = found.equal + found.guarded + len(found.wrong) + len(found.raised)
+    if result.proof.state != "proven":
+        return result
+    examples = tuple(read_example(raw, row.location) for raw in row.examples)
+    found = fuzz_row(Bench(row, table, folder / "fuzz", examples), count, seed)
+    proof = replace(result.proof, fuzz=found.counts())
     if found.wrong:
-        proof = Proof("failed", note=_short(f"random call: {found.wrong[0]}"))
-        return replace(result, proof=proof, failures=found.wrong, fuzzed=ran, raised=found.raised)
-    return replace(result, fuzzed=ran, raised=found.raised)
+        proof = replace(proof, state="failed", note=_short(f"random call: {found.wrong[0]}"))
+    return replace(result, proof=proof, failures=found.wrong, raised=found.raised)
 
 
 def _state(examples: Sequence[Example]) -> tuple[State, tuple[str, ...]]:
@@ -213,12 +218,14 @@ def _prove_case(bench: Bench, case: Case, torch_module: ModuleType, converted: C
     return wrong or _observe_and_compare(bench, case, converted)
 
 
-def run_reference(bench: Bench, case: Case, torch_module: ModuleType) -> reference.Reference | Failure:
+def run_reference(
+    bench: Bench, case: Case, torch_module: ModuleType, seed: int = 0
+) -> reference.Reference | Failure:
     example = bench.examples[case.example]
     try:
         constructed = constructor_inputs(bench.row, example)
         run = reference.observe(
-            getattr(torch_module, case.name), example, constructed, bench.arrays[case.example]
+            getattr(torch_module, case.name), example, constructed, bench.arrays[case.example], seed
         )
     except Exception as error:
         return Failure(case.label, "torch", f"{type(error).__name__}: {_short(str(error))}")

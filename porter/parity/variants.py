@@ -1,4 +1,4 @@
-"""Random variations of a row's examples: other shapes, dtypes, axes and flags, drawn from its signature."""
+"""Random variations of a row's examples: other shapes, dtypes, axes, flags and scalars, drawn from its signature."""
 
 from __future__ import annotations
 
@@ -8,31 +8,47 @@ from collections.abc import Iterator, Sequence
 from copy import deepcopy
 from dataclasses import replace
 
-from porter.parity.cases import Example, own_call
+from porter.diagnostics import InputError
+from porter.parity.cases import Example, bound_arguments, own_call
 from porter.parity.compare import RTOL
-from porter.parity.samples import FLOATS, INTEGERS, InputSpec
+from porter.parity.samples import FLOATS, INTEGERS, InputSpec, parse_spec
 from porter.table import Row
 
 SIZES = (1, 2, 3, 4, 5, 6, 7, 9)
 INTEGERS_TRIED = (-3, -2, -1, 0, 1, 2, 3)
 FLOATS_TRIED = (-1.0, 0.0, 0.1, 0.5, 1.0, 2.0)
-CHANGE_DTYPE = 0.15
+SCALARS_TRIED = ("2", "-3", "0.5", "-1.5", "True")
+DTYPES_TRIED = ("float64", "float64", "int32", "int64", "int64", "uint8", "bool")
+LOWEST_INTEGER = -6
+
+CHANGE_DTYPE = 0.3
+MIX_DTYPES = 0.4  # of the changes: each input for itself, so that types are promoted
+CHANGE_RANK = 0.15
+BROADCAST = 0.15
+EMPTY = 0.05
+NARROW_INDEX = 0.1
 CHANGE_ARGUMENT = 0.4
+BORROW_ARGUMENT = 0.2
 ADD_ARGUMENT = 0.2
+DROP_ARGUMENT = 0.1
+SCALAR_ARGUMENT = 0.1
+EVALUATE = 0.2
 
 
 def variants(row: Row, examples: Sequence[Example], seed: int = 0) -> Iterator[Example]:
-    """Endless variations; many are calls that torch itself refuses."""
+    """Endless variations; many are calls that torch itself refuses. The same ones for the same seed."""
     rng = random.Random(f"{row.name}{seed}")
     usable = [e for e in examples if not (e.refused or e.random)]
+    others = [given for e in usable if (given := bound_arguments(row, e.call))]
     while usable:
         example = rng.choice(usable)
         yield replace(
             example,
-            call=_vary_call(row, example.call, rng),
+            call=_vary_call(row, example, others, rng),
             inputs=_vary_inputs(example.inputs, rng),
             ported=None,
             forms=False,
+            train=example.train and rng.random() > EVALUATE,
             checks=example.checks - {"grad"},  # of random arguments they are often ill-conditioned
             rtol=_rtol(example),
         )
@@ -45,46 +61,95 @@ def _rtol(example: Example) -> float | None:
     return RTOL["float32"]
 
 
+# --- inputs --------------------------------------------------------------------------------------------------------
+
+
 def _vary_inputs(specs: Sequence[InputSpec], rng: random.Random) -> tuple[InputSpec, ...]:
-    """Other sizes, the same one wherever the same stood, and now and then another dtype or rank for all."""
+    """Other sizes, the same one wherever the same stood, and now and then another dtype or rank."""
     sizes = sorted({size for spec in specs for size in spec.shape})
     changed = {size: rng.choice(SIZES) if rng.random() < 0.5 else size for size in sizes}
-    dtype = rng.choice(FLOATS[2:] + INTEGERS[2:4]) if rng.random() < CHANGE_DTYPE else None
-    rank = rng.choice((-1, 1)) if rng.random() < 0.1 else 0
-    return tuple(_vary_spec(spec, changed, dtype, rank) for spec in specs)
+    if sizes and rng.random() < EMPTY:
+        changed[rng.choice(sizes)] = 0
+    rank = rng.choice((-2, -1, 1)) if rng.random() < CHANGE_RANK else 0
+    varied = [replace(spec, shape=_shape(spec.shape, changed, rank)) for spec in specs]
+    if rng.random() < BROADCAST and varied:
+        at = rng.randrange(len(varied))
+        varied[at] = _broadcast(varied[at], rng)
+    return tuple(_vary_dtypes(varied, rng))
 
 
-def _vary_spec(spec: InputSpec, sizes: dict[int, int], dtype: str | None, rank: int) -> InputSpec:
-    shape = tuple(sizes[size] for size in spec.shape)
-    if rank < 0:
-        shape = shape[1:]
-    elif rank > 0:
-        shape = (2, *shape)
-    if (
-        dtype is not None
-        and spec.dtype in FLOATS
-        and spec.low is None
-        and spec.high is None
-        and spec.value is None
-    ):
-        spec = replace(spec, dtype=dtype, distinct=spec.distinct and dtype in FLOATS)
-    return replace(spec, shape=shape)
+def _shape(shape: tuple[int, ...], sizes: dict[int, int], rank: int) -> tuple[int, ...]:
+    found = tuple(sizes[size] for size in shape)
+    return (2, *found) if rank > 0 else found[-rank:]
 
 
-def _vary_call(row: Row, text: str, rng: random.Random) -> str:
-    tree = ast.parse(text, mode="eval")
+def _broadcast(spec: InputSpec, rng: random.Random) -> InputSpec:
+    """One axis of size 1, or none of the leading axes."""
+    if not spec.shape:
+        return spec
+    if rng.random() < 0.5:
+        return replace(spec, shape=spec.shape[rng.randrange(len(spec.shape)) :])
+    at = rng.randrange(len(spec.shape))
+    return replace(spec, shape=(*spec.shape[:at], 1, *spec.shape[at + 1 :]))
+
+
+def _vary_dtypes(specs: list[InputSpec], rng: random.Random) -> Iterator[InputSpec]:
+    change, mix = rng.random() < CHANGE_DTYPE, rng.random() < MIX_DTYPES
+    common = rng.choice(DTYPES_TRIED)
+    narrow = rng.random() < NARROW_INDEX
+    for spec in specs:
+        if narrow and spec.dtype == "int64":
+            spec = replace(spec, dtype="int32")
+        if change and spec.dtype in FLOATS and not (mix and rng.random() < 0.5):
+            spec = _with_dtype(spec, rng.choice(DTYPES_TRIED) if mix else common)
+        yield spec
+
+
+def _with_dtype(spec: InputSpec, dtype: str) -> InputSpec:
+    """The spec in another dtype, or as it was where its range has no value of that dtype."""
+    free = spec.low is None and spec.high is None and spec.value is None
+    low = LOWEST_INTEGER if free and dtype in INTEGERS and dtype != "uint8" else spec.low
+    changed = replace(spec, dtype=dtype, low=low, distinct=spec.distinct and dtype in FLOATS)
+    if dtype == "bool" and not free:
+        return spec
+    try:
+        return parse_spec(str(changed))
+    except InputError:
+        return spec
+
+
+# --- arguments -----------------------------------------------------------------------------------------------------
+
+
+def _vary_call(row: Row, example: Example, others: Sequence[dict[str, ast.expr]], rng: random.Random) -> str:
+    tree = deepcopy(ast.parse(example.call, mode="eval"))
     call = own_call(row, tree)
     if call is None:
-        return text
-    copy = deepcopy(tree)
-    call = own_call(row, copy)
-    assert call is not None
-    call.args = [_vary_value(value, rng) for value in call.args]
+        return example.call
+    call.args = [_vary_value(_scalar(value, example, rng), rng) for value in call.args]
     for keyword in call.keywords:
-        keyword.value = _vary_value(keyword.value, rng)
-    call.keywords = [k for k in call.keywords if k.arg is None or rng.random() > 0.1]
-    call.keywords += _further_keywords(row, call, rng)
-    return ast.unparse(copy)
+        borrowed = _borrowed(keyword.arg, others, rng) if rng.random() < BORROW_ARGUMENT else None
+        keyword.value = _vary_value(borrowed or _scalar(keyword.value, example, rng), rng)
+    call.keywords = [k for k in call.keywords if k.arg is None or rng.random() > DROP_ARGUMENT]
+    call.keywords += _further_keywords(row, call, others, rng)
+    return ast.unparse(tree)
+
+
+def _scalar(value: ast.expr, example: Example, rng: random.Random) -> ast.expr:
+    """Now and then a Python number in place of an input."""
+    if isinstance(value, ast.Name) and value.id in example.names and rng.random() < SCALAR_ARGUMENT:
+        return ast.parse(rng.choice(SCALARS_TRIED), mode="eval").body
+    return value
+
+
+def _borrowed(name: str | None, others: Sequence[dict[str, ast.expr]], rng: random.Random) -> ast.expr | None:
+    """What another example of the row gives for a parameter, if that is a literal."""
+    values = [given[name] for given in others if name in given and _literal(given[name])]
+    return deepcopy(rng.choice(values)) if values else None
+
+
+def _literal(value: ast.expr) -> bool:
+    return not any(isinstance(n, ast.Name) and n.id != "torch" for n in ast.walk(value))
 
 
 def _vary_value(value: ast.expr, rng: random.Random) -> ast.expr:
@@ -113,15 +178,21 @@ def _other(value: bool | int | float, rng: random.Random) -> bool | int | float:
     return rng.choice(FLOATS_TRIED)
 
 
-def _further_keywords(row: Row, call: ast.Call, rng: random.Random) -> list[ast.keyword]:
-    """Parameters that the example leaves at a plain default, given another value."""
+def _further_keywords(
+    row: Row, call: ast.Call, others: Sequence[dict[str, ast.expr]], rng: random.Random
+) -> list[ast.keyword]:
+    """Parameters that the example leaves at their defaults, given another value."""
     parameters = [
         p for p in row.torch.parameters or () if p.kind in ("positional", "keyword") and p.name != "self"
     ]
     taken = {k.arg for k in call.keywords} | {p.name for p in parameters[: len(call.args)]}
     found = []
     for p in parameters:
-        default = None if p.default is None else _number(ast.parse(p.default, mode="eval").body)
-        if p.name not in taken and default is not None and rng.random() < ADD_ARGUMENT:
+        if p.name in taken or p.default is None or rng.random() >= ADD_ARGUMENT:
+            continue
+        default = _number(ast.parse(p.default, mode="eval").body)
+        if default is not None:
             found.append(ast.keyword(p.name, ast.parse(repr(_other(default, rng)), mode="eval").body))
+        elif (value := _borrowed(p.name, others, rng)) is not None:
+            found.append(ast.keyword(p.name, value))
     return found

@@ -127,6 +127,16 @@ VALUES: dict[str, dict[str, Any]] = {
             "properties": {"that": TEXT, "else": TEXT, "help": TEXT},
         },
     },
+    "limits": {
+        "type": "array",
+        "description": "where the row is known to differ from torch and no guard can tell",
+        "items": {
+            "type": "object",
+            "required": ["when", "what"],
+            "additionalProperties": False,
+            "properties": {"when": TEXT, "what": TEXT},
+        },
+    },
     "where": TEXT_OR_TEXTS,
     "ignore": TEXTS,
     "fields": TEXTS,
@@ -230,7 +240,7 @@ def html_text(found: Sections, versions: Mapping[str, str]) -> str:
 
 def _html_row(key: str, row: Row, state: States) -> Iterator[str]:
     signature = row.name if row.signature.parameters is None else f"{row.name}({row.signature.text()})"
-    notes = [row.differs, *(f"requires {g.that}: {g.otherwise}" for g in row.require)]
+    notes = [row.differs, *(f"requires {g.that}: {g.otherwise}" for g in row.require), *(f"limit: {limit.what}" for limit in row.limits)]
     small = "".join(f"<small>{escape(note)}</small>" for note in notes if note)
     cells = "".join(f'<td class="{one}">{one}' for one in state)
     yield f'<tr id="{escape(key)}"><td><code>{escape(signature)}</code><td>{_html_outcome(row)}{small}{cells}</tr>'
