@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Mapping
+import gc
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
@@ -52,7 +54,23 @@ def convert_tree(
     fuse: bool = False,
 ) -> PortedTree:  # fmt: skip
     """Converts Python files (relative path → text) that belong together; what does not parse stays as it was."""
-    table = table if table is not None else load_table()
+    with _without_collection():
+        return _convert_tree(sources, table if table is not None else load_table(), target, facts, fuse)
+
+
+@contextmanager
+def _without_collection() -> Iterator[None]:
+    """Syntax trees are many small objects that all live to the end: collecting garbage among them is a tenth of the time."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+def _convert_tree(sources: Mapping[str, str], table: Table, target: str, facts: Facts | None, fuse: bool) -> PortedTree:
     program, failed = build_program(dict(sources), table)
     inference = Inference(program, facts).run()
     diagnostics = [_unparsable(path, error) for path, error in failed.items()]

@@ -59,6 +59,7 @@ def constant_of(node: ast.expr | None) -> Any:
     return UNKNOWN
 
 
+@cache
 def default_argument(default: str | None) -> Argument:
     """The argument that an omitted parameter has."""
     node = ast.parse(default or "None", mode="eval").body

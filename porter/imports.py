@@ -5,24 +5,25 @@ from __future__ import annotations
 import ast
 
 from porter.emit import EXTRAS
-from porter.program import Module, Program
-from porter.rewrite import Needs, explore
+from porter.program import Module, Program, explore
+from porter.rewrite import Needs
 
 
 def with_imports(text: str, module: Module, program: Program, needs: Needs) -> str:
     """The rewritten text with MindSpore's imports, one block, at the place of the first torch import."""
-    lines = _import_lines(module, program, needs, text)
-    if not lines:
+    if not needs.names and not needs.left:
         return text
-    at, indent_break = _place(text, module, program)
+    tree = ast.parse(text)
+    lines = _import_lines(module, program, needs, explore(tree).bound)
+    at, indent_break = _place(text, tree.body, module, program)
     parts = text.splitlines(keepends=True)
     block = "".join(line + "\n" for line in lines)
     return "".join(parts[:at]) + block + indent_break + "".join(parts[at:])
 
 
-def _import_lines(module: Module, program: Program, needs: Needs, text: str) -> list[str]:
+def _import_lines(module: Module, program: Program, needs: Needs, taken: set[str]) -> list[str]:
+    """The lines to add; `taken` are the names that the rewritten file binds at its top level or anywhere inside."""
     names = needs.names
-    taken = _bound(text)
     lines = []
     if "np" in names and "np" not in taken:
         lines.append("import numpy as np")
@@ -56,18 +57,9 @@ def _extras_import(module: Module, program: Program) -> str:
     return f"from {'.' * (levels + 1)} import {EXTRAS}"
 
 
-def _bound(text: str) -> set[str]:
-    """Names that the rewritten file binds at its top level or anywhere inside."""
-    found: set[str] = set()
-    explore(ast.parse(text), {}, found)
-    return found
-
-
-def _place(text: str, module: Module, program: Program) -> tuple[int, str]:
+def _place(text: str, body: list[ast.stmt], module: Module, program: Program) -> tuple[int, str]:
     """The line before which the block goes, and what follows it."""
     first = _first_torch_import(module, program)
-    tree = ast.parse(text)
-    body = tree.body
     if first is not None:
         before = [n for n in module.tree.body if n.lineno < first.lineno and not _is_torch_import(n, program, module)]
         count = len(before)

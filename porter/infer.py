@@ -243,11 +243,16 @@ class Inference:
         items = K.elements(self.eval(node.iter, scope))
         before = dict(scope.env)
         self._assign(node.target, items, scope)
+        entered = scope.env
         for _ in range(2):
+            scope.env = dict(entered)
             self._body(node.body, scope)
             scope.alive = True
             scope.env = _merge(before, scope.env)
             self._assign(node.target, items, scope)
+            if scope.env == entered:
+                break
+            entered = scope.env
         self._body(node.orelse, scope)
         scope.alive = True
 
@@ -258,9 +263,12 @@ class Inference:
         self.eval(node.test, scope)
         before = dict(scope.env)
         for _ in range(2):
+            entered = dict(scope.env)
             self._body(node.body, scope)
             scope.alive = True
             scope.env = _merge(before, scope.env)
+            if scope.env == entered:
+                break
         self._body(node.orelse, scope)
         scope.alive = True
 
@@ -290,11 +298,6 @@ class Inference:
         for default in [*node.args.defaults, *node.args.kw_defaults]:
             if default is not None:
                 self.eval(default, scope)
-        for argument in [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]:
-            if argument.annotation is not None:
-                self._mark_annotation(argument.annotation, scope)
-        if node.returns is not None:
-            self._mark_annotation(node.returns, scope)
         if scope.function is not None:
             name = f"{scope.function.name}.<locals>.{node.name}"
             scope.env[node.name] = one("function", name)
@@ -456,10 +459,6 @@ class Inference:
 
     # --- annotations -------------------------------------------------------------------------------------------------
 
-    def _mark_annotation(self, node: ast.expr, scope: Scope) -> None:
-        for inner in ast.walk(node):
-            self.found.setdefault(id(inner), NOTHING)
-
     def _annotated(self, node: ast.expr | None, scope: Scope) -> Kinds:
         """What an annotation promises; ANY where it says nothing of use, nothing where there is none."""
         if node is None:
@@ -577,8 +576,7 @@ class Inference:
         if rows:
             return _row_symbol(rows[0])
         if program.is_torch(qualified):
-            prefix = qualified + "."
-            return one("pymod", qualified) if any(n.startswith(prefix) for n in self.table.rows) else one("torch", qualified)
+            return one("pymod" if qualified in self.table.namespaces else "torch", qualified)
         root = qualified.partition(".")[0]
         if root in program.modules:
             return ANY

@@ -18,12 +18,19 @@ class Kind:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_hash", hash((self.name, self.of, self.items, self.fields)))
+        object.__setattr__(self, "depth", 1 + max(map(depth, self.items), default=0))
 
     def __hash__(self) -> int:
         return self._hash  # type: ignore[attr-defined, no-any-return]
 
 
 Kinds: TypeAlias = frozenset[Kind]
+
+
+def depth(kinds: Kinds) -> int:
+    """How deep the containers nest."""
+    return max((k.depth for k in kinds), default=0)  # type: ignore[attr-defined]
+
 
 NOTHING: Kinds = frozenset()
 ANY: Kinds = frozenset({Kind("any")})
@@ -55,10 +62,6 @@ def list_of(items: Kinds) -> Kinds:
 
 def tuple_of(*items: Kinds) -> Kinds:
     return one("tuple", items=items)
-
-
-def depth(kinds: Kinds) -> int:
-    return max((1 + max((depth(i) for i in k.items), default=0) for k in kinds), default=0)
 
 
 def join(*several: Kinds) -> Kinds:

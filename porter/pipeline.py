@@ -35,6 +35,7 @@ def numpy_edits(rewriter: Rewriter, node: ast.FunctionDef) -> list[Edit] | None:
         edits = _Numpy(rewriter).run(node)
     except NotSimple as problem:
         rewriter.needs.names.intersection_update(names)
+        rewriter.forget()
         rewriter.report(
             problem.args[0], "MSP601", "a tensor operation inside a data set's sample function",
             "compute samples with numpy: worker threads of mindspore.dataset should not run MindSpore operators",

@@ -67,6 +67,14 @@ class Module:
         return starts
 
     @property
+    def explored(self) -> Explored:
+        """The one walk over the whole tree, made when it is first asked for."""
+        found: Explored | None = getattr(self, "_explored", None)
+        if found is None:
+            found = self._explored = explore(self.tree)
+        return found
+
+    @property
     def data(self) -> bytes:
         data = getattr(self, "_data", None)
         if data is None:
@@ -95,10 +103,11 @@ class Program:
         if cached is None:
             found: dict[str, None] = {}
             for module in self.modules.values():
-                for node in ast.walk(module.tree):
-                    if isinstance(node, ast.Constant) and isinstance(node.value, str) and len(node.value) < 60:
-                        found[node.value] = None
-                    elif isinstance(node, ast.JoinedStr):
+                for node in module.explored.strings:
+                    if isinstance(node, ast.Constant):
+                        if len(node.value) < 60:
+                            found[node.value] = None
+                    else:
                         found["".join(str(v.value) if isinstance(v, ast.Constant) else "{}" for v in node.values)] = None
             cached = self._strings = list(found)
         return cached
@@ -268,6 +277,67 @@ def _family(qualified: str) -> str:
     return qualified.partition(".")[0] + "."
 
 
+@dataclass
+class Explored:
+    """One walk over a syntax tree: each node's parent, the names that it binds, its imports and its strings."""
+
+    parents: dict[int, ast.AST] = field(default_factory=dict)
+    bound: set[str] = field(default_factory=set)
+    imports: list[ast.Import | ast.ImportFrom] = field(default_factory=list)
+    strings: list[ast.Constant | ast.JoinedStr] = field(default_factory=list)
+
+
+def explore(tree: ast.Module) -> Explored:
+    """Walks a tree once; names that only an import of torch binds are not among those bound."""
+    found = Explored()
+    parents, bound = found.parents, found.bound
+    stack: list[ast.AST] = [tree]
+    while stack:
+        node = stack.pop()
+        kind = type(node)
+        if kind is ast.Name:
+            if not isinstance(node.ctx, ast.Load):  # type: ignore[attr-defined]
+                bound.add(node.id)  # type: ignore[attr-defined]
+            continue
+        if kind is ast.Constant:
+            if type(node.value) is str:  # type: ignore[attr-defined]
+                found.strings.append(node)  # type: ignore[arg-type]
+            continue
+        if kind in _NAMING:
+            _note(node, found)
+        for name in node._fields:
+            value = getattr(node, name, None)
+            if isinstance(value, ast.AST):
+                parents[id(value)] = node
+                stack.append(value)
+            elif type(value) is list:
+                for child in value:
+                    if isinstance(child, ast.AST):
+                        parents[id(child)] = node
+                        stack.append(child)
+    return found
+
+
+_NAMING = frozenset({ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.arg, ast.Import, ast.ImportFrom, ast.JoinedStr})
+
+
+def _note(node: ast.AST, found: Explored) -> None:
+    """What one node binds, imports or spells."""
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        found.bound.add(node.name)
+    elif isinstance(node, ast.arg):
+        found.bound.add(node.arg)
+    elif isinstance(node, ast.ImportFrom):
+        found.imports.append(node)
+        if node.level or (node.module or "").partition(".")[0] != "torch":
+            found.bound |= {a.asname or a.name for a in node.names}
+    elif isinstance(node, ast.Import):
+        found.imports.append(node)
+        found.bound |= {a.asname or a.name.partition(".")[0] for a in node.names if a.name.partition(".")[0] != "torch"}
+    elif isinstance(node, ast.JoinedStr):
+        found.strings.append(node)
+
+
 def module_name(relative: PurePosixPath) -> str:
     parts = list(relative.with_suffix("").parts)
     if parts[-1] == "__init__":
@@ -322,7 +392,7 @@ def _index(program: Program, module: Module) -> None:
 
 def _index_inner(program: Program, module: Module) -> None:
     """Imports of torch inside functions, as if they stood at the top, where no other name is taken for them there."""
-    for node in ast.walk(module.tree):
+    for node in module.explored.imports:
         names: dict[str, str] = {}
         if isinstance(node, ast.Import):
             names = {a.asname or a.name.partition(".")[0]: a.name if a.asname else a.name.partition(".")[0] for a in node.names}

@@ -71,16 +71,16 @@ class Rewriter:
         self.diagnostics: list[Diagnostic] = []
         self.context: list[str] = ["value"]
         self.functions: list[ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda] = []
+        self.local_names: list[set[str]] = []
         self.classes: list[str] = []
         self.scope_names: list[str] = [module.name]
         self._visitors: dict[type, Callable[[Any], list[Edit]]] = {ast.Load: _nothing, ast.Store: _nothing}
-        self.parents: dict[int, ast.AST] = {}
         self.quote = '"' if module.text.count('"') > module.text.count("'") else "'"
         self._removed_statements: dict[tuple[int, str], set[int]] = {}
         self._closing_texts: dict[int, str] = {}
         self._inplace_cache: dict[str, set[str]] = {}
-        self.taken: set[str] = set()
-        explore(module.tree, self.parents, self.taken)
+        self._calls: dict[tuple[int, str], list[Edit]] = {}
+        self.parents, self.taken = module.explored.parents, module.explored.bound
         self.training = Training(self)
 
     # --- text --------------------------------------------------------------------------------------------------------
@@ -174,7 +174,7 @@ class Rewriter:
         return self.program.dotted(self.module, node)
 
     def _is_local(self, name: str) -> bool:
-        return any(name in _local_names(f) for f in self.functions)
+        return any(name in names for names in self.local_names)
 
     # --- walking -----------------------------------------------------------------------------------------------------
 
@@ -242,10 +242,12 @@ class Rewriter:
                 edits += self.visit(node.returns)
         name = f"{self.scope_names[-1]}.{node.name}"
         self.functions.append(node)
+        self.local_names.append(_local_names(node))
         self.scope_names.append(f"{name}.<locals>")
         edits += self.visit_body(node.body)
         self.scope_names.pop()
         self.functions.pop()
+        self.local_names.pop()
         return edits
 
     visit_AsyncFunctionDef = visit_FunctionDef
@@ -261,8 +263,10 @@ class Rewriter:
 
     def visit_Lambda(self, node: ast.Lambda) -> list[Edit]:
         self.functions.append(node)
+        self.local_names.append(_local_names(node))
         edits = self.children(node)
         self.functions.pop()
+        self.local_names.pop()
         return edits
 
     def _renamed_method(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> list[Edit]:
@@ -624,6 +628,17 @@ class Rewriter:
     # --- expressions -------------------------------------------------------------------------------------------------
 
     def visit_Call(self, node: ast.Call) -> list[Edit]:
+        """A call is rewritten once, though the calls around it ask for its text several times."""
+        key = (id(node), self.context[-1])
+        if key not in self._calls:
+            self._calls[key] = self._call(node)
+        return self._calls[key]
+
+    def forget(self) -> None:
+        """Calls are rewritten anew, and note what they need anew, after an attempt was given up."""
+        self._calls.clear()
+
+    def _call(self, node: ast.Call) -> list[Edit]:
         if isinstance(node.func, ast.Name) and node.func.id == "isinstance" and len(node.args) == 2:
             edits = self.visit(node.args[0])
             with self.within("isinstance"):
@@ -1210,8 +1225,7 @@ class Rewriter:
         return own == theirs[: len(own)] and not row.weights and not row.attributes
 
     def _is_namespace(self, name: str) -> bool:
-        prefix = name + "."
-        return name == "torch" or any(n.startswith(prefix) for n in self.table.rows)
+        return name in self.table.namespaces
 
     def _namespace(self, node: ast.expr, name: str, parent: ast.AST | None) -> str | None:
         """`nn` or `F` itself as a value, as in getattr(nn, kind)."""
@@ -1506,38 +1520,6 @@ def _all_arguments(arguments: ast.arguments) -> list[ast.arg]:
     return [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs, *extra]
 
 
-def explore(tree: ast.Module, parents: dict[int, ast.AST], bound: set[str]) -> None:
-    """Notes each node's parent, and the names that the file binds itself, torch's own imports aside."""
-    stack: list[ast.AST] = [tree]
-    while stack:
-        node = stack.pop()
-        kind = type(node)
-        if kind is ast.Name:
-            if not isinstance(node.ctx, ast.Load):  # type: ignore[attr-defined]
-                bound.add(node.id)  # type: ignore[attr-defined]
-            continue
-        if kind is ast.Constant:
-            continue
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-            bound.add(node.name)
-        elif isinstance(node, ast.arg):
-            bound.add(node.arg)
-        elif isinstance(node, ast.ImportFrom) and (node.level or (node.module or "").partition(".")[0] != "torch"):
-            bound |= {a.asname or a.name for a in node.names}
-        elif isinstance(node, ast.Import):
-            bound |= {a.asname or a.name.partition(".")[0] for a in node.names if a.name.partition(".")[0] != "torch"}
-        for name in node._fields:
-            value = getattr(node, name, None)
-            if isinstance(value, ast.AST):
-                parents[id(value)] = node
-                stack.append(value)
-            elif isinstance(value, list):
-                for child in value:
-                    if isinstance(child, ast.AST):
-                        parents[id(child)] = node
-                        stack.append(child)
-
-
 def _local_names(function: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda) -> set[str]:
     cached: set[str] | None = getattr(function, "_porter_locals", None)
     if cached is None:
@@ -1574,12 +1556,14 @@ def _is_callers(function: ast.AST, name: str, node: ast.stmt) -> bool:
 def _inplace_layers(cls: ast.ClassDef) -> set[str]:
     """Attributes that hold a layer built with inplace=True."""
     found: set[str] = set()
-    for node in ast.walk(cls):
-        if isinstance(node, ast.Assign) and any(
-            isinstance(k, ast.keyword) and k.arg == "inplace" and isinstance(k.value, ast.Constant) and k.value.value is True
-            for k in ast.walk(node.value)
-        ):
-            found |= {t.attr for t in node.targets if isinstance(t, ast.Attribute)}
+    nodes = list(ast.walk(cls))
+    if any(isinstance(n, ast.keyword) and n.arg == "inplace" for n in nodes):
+        for node in nodes:
+            if isinstance(node, ast.Assign) and any(
+                isinstance(k, ast.keyword) and k.arg == "inplace" and isinstance(k.value, ast.Constant) and k.value.value is True
+                for k in ast.walk(node.value)
+            ):
+                found |= {t.attr for t in node.targets if isinstance(t, ast.Attribute)}
     return found
 
 

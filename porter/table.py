@@ -162,6 +162,17 @@ class Table:
     def get(self, name: str) -> tuple[Row, ...]:
         return self.rows[name] if name in self.rows else ()
 
+    @cached_property
+    def namespaces(self) -> frozenset[str]:
+        """Every dotted name that has rows below it: torch, torch.nn, torch.nn.Conv2d …"""
+        found: set[str] = set()
+        for name in self.rows:
+            head = name.rpartition(".")[0]
+            while head and head not in found:
+                found.add(head)
+                head = head.rpartition(".")[0]
+        return frozenset(found)
+
     def with_row(self, row: Row) -> Table:
         """A table in which `row` stands in place of the row at the same location."""
         rows = tuple(row if r.location == row.location else r for r in self.get(row.name))

@@ -1033,9 +1033,10 @@ def _needs_blank_line(data: bytes, start: int) -> bool:
 
 def _vanishing(rewriter: Rewriter, node: ast.Assign) -> list[Edit] | None:
     """`x = x.to(device)` says nothing in the port: the statement goes, unless it does more."""
-    if len(node.targets) != 1 or not any(
-        isinstance(n, ast.Attribute) and n.attr in ("to", "cuda", "cpu") for n in ast.walk(node.value)
-    ):
+    source = rewriter.module.data[slice(*rewriter.span(node.value))]
+    if len(node.targets) != 1 or not (b".to" in source or b".cuda" in source or b".cpu" in source):
+        return None
+    if not any(isinstance(n, ast.Attribute) and n.attr in ("to", "cuda", "cpu") for n in ast.walk(node.value)):
         return None
     edits = rewriter.visit_Assign(node)
     value = rewriter.splice(*rewriter.span(node.value), [e for e in edits if e.start >= rewriter.span(node.value)[0]])
