@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ast
 import builtins
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from porter import kinds as K
@@ -792,9 +792,15 @@ class Inference:
         return _arithmetic(self.eval(node.left, scope), self.eval(node.right, scope), node.op)
 
     def _of_Lambda(self, node: ast.Lambda, scope: Scope) -> Kinds:
+        return self._lambda(node, (), scope)
+
+    def _lambda(self, node: ast.Lambda, passed: Sequence[Kinds], scope: Scope) -> Kinds:
+        """A lambda, of whose first parameters it may be known what they are given."""
         before = dict(scope.env)
         for argument in [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]:
             scope.env[argument.arg] = ANY
+        for argument, kinds in zip(node.args.args, passed):
+            scope.env[argument.arg] = kinds or ANY
         result = self.eval(node.body, scope)
         scope.env = before
         return one("lambda", items=(result,))
@@ -838,11 +844,23 @@ class Inference:
         callee = K.without_none(self.eval(node.func, scope))
         if isinstance(node.func, ast.Attribute) and node.func.attr in ("add_module", "register_module") and callee & ANY:
             self.grown_containers = True
-        positional = [self.eval(a, scope) for a in node.args]
+        positional = self._mapped(node, scope) or [self.eval(a, scope) for a in node.args]
         keywords = {k.arg: self.eval(k.value, scope) for k in node.keywords}
         starred = next((i for i, a in enumerate(node.args) if isinstance(a, ast.Starred)), None)
         call = _Call(node, positional, {k: v for k, v in keywords.items() if k}, starred, None in keywords)
         return join(*(self._result(kind, call, scope) for kind in callee)) if callee else ANY
+
+    def _mapped(self, node: ast.Call, scope: Scope) -> list[Kinds] | None:
+        """The arguments of `map(lambda t: ..., tensors)`, whose lambda is given the elements of what follows."""
+        if not (isinstance(node.func, ast.Name) and node.func.id in ("map", "filter") and len(node.args) > 1):
+            return None
+        function = node.args[0]
+        if not isinstance(function, ast.Lambda) or any(isinstance(a, ast.Starred) for a in node.args):
+            return None
+        rest = [self.eval(a, scope) for a in node.args[1:]]
+        mapped = self._lambda(function, [K.elements(r) for r in rest], scope)
+        self.found[id(function)] = mapped
+        return [mapped, *rest]
 
     def _super(self, node: ast.Call, scope: Scope) -> Kinds:
         owner = scope.owner
@@ -1058,6 +1076,8 @@ class Inference:
             return K.STR
         if name == "range":
             return K.list_of(K.INT)
+        if name == "filter" and len(call.positional) == 2:
+            return K.list_of(K.elements(call.positional[1]))
         if name in ("list", "tuple", "sorted", "reversed", "set", "iter"):
             return K.list_of(K.elements(first)) if first else K.list_of(NOTHING)
         if name == "enumerate":
@@ -1076,8 +1096,8 @@ class Inference:
             return join(K.elements(first), *call.positional[1:])
         if name in ("abs", "round", "pow", "divmod"):
             return first
-        if name == "map" and len(call.positional) == 2:
-            inner = _Call(call.node, [K.elements(call.positional[1])], {}, None, False)
+        if name == "map" and len(call.positional) > 1:
+            inner = _Call(call.node, [K.elements(p) for p in call.positional[1:]], {}, None, False)
             return K.list_of(join(*(self._result(k, inner, scope) for k in first)))
         if name == "getattr" and len(call.node.args) >= 2:
             return self._getattr(call)

@@ -649,6 +649,9 @@ class Rewriter:
             member = self._namespace_member(node)
             if member is not None:
                 return member
+        mapped = self._mapped_lambda(node) if isinstance(node.func, ast.Name) and node.func.id == "map" else None
+        if mapped is not None:
+            return mapped
         name = self.resolve(node.func)
         self._check_inplace_call(node, name)
         if name is not None and self.program.is_torch(name):
@@ -662,6 +665,24 @@ class Rewriter:
                 edits = self.visit(node.args[0])
             return edits + self.visit(node.args[1])
         return self.children(node)
+
+    def _mapped_lambda(self, node: ast.Call) -> list[Edit] | None:
+        """`map(lambda t: f(t), xs)` as `[f(t) for t in xs]` in a network's own code: GRAPH mode has no map over a closure."""
+        function = node.args[0] if len(node.args) == 2 and not node.keywords else None
+        if not isinstance(function, ast.Lambda) or not self.classes or not self.functions or not self._in_forward():
+            return None
+        parameters = _all_arguments(function.args)
+        if len(parameters) != 1 or function.args.defaults or function.args.vararg or isinstance(node.args[1], ast.Starred):
+            return None
+        if not self.program.mixes_into_module(self.classes[-1]):
+            return None
+        if isinstance(function.body, ast.Tuple) and not self.module.source(function.body).startswith("("):
+            return None
+        self.functions.append(function)
+        body = self.render(function.body)
+        self.functions.pop()
+        commented = "#" in self.module.source(node)
+        return None if commented else self.replace(node, f"[{body} for {parameters[0].arg} in {self._operand(node.args[1])}]")
 
     def _check_inplace_call(self, node: ast.Call, name: str | None) -> None:
         """relu(x, inplace=True), or a layer built so: torch changes x as well, and MindSpore does not."""

@@ -120,7 +120,8 @@ def _distinct(items: Sequence[Any], level: int) -> list[Any]:
 
 def _inside(module: Any, level: int) -> list[Any]:
     if isinstance(module, torch.nn.Sequential | torch.nn.ModuleList | torch.nn.ModuleDict) and level < 2:
-        children = list(module.children())[:24]
+        # before super().__init__() has run there is nothing inside
+        children = list(module.children())[:24] if "_modules" in vars(module) else []
         return [_distinct(children, level)] if children else []
     return []
 

@@ -78,3 +78,16 @@ def test_what_may_be_a_list_goes_to_the_function() -> None:
     assert "return x.swapaxes(0, 1), ms_extras.rearrange(y, 'n b c -> b (n c)')" in ported.text
     assert "einops" not in ported.text
     assert ported.diagnostics == ()
+
+
+def test_a_lambda_that_is_mapped_in_a_network_becomes_a_comprehension() -> None:
+    text = (
+        "import torch\nfrom torch import nn\nfrom einops import rearrange\n\n\n"
+        "class Net(nn.Module):\n    def forward(self, x: torch.Tensor, h: int):\n"
+        "        q, k = map(lambda t: rearrange(t, 'b n (h d) -> b h n d', h = h), x.chunk(2, dim=-1))\n"
+        "        return q, list(map(lambda t, u: t + u, (q, k), (k, q)))\n"
+    )
+    ported = convert_source(text)
+    assert "q, k = [t.reshape(t.shape[0], t.shape[1], h, -1).swapaxes(1, 2) for t in x.chunk(2, -1)]" in ported.text
+    assert "list(map(lambda t, u: t + u, (q, k), (k, q)))" in ported.text
+    assert ported.diagnostics == ()

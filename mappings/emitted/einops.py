@@ -8,12 +8,12 @@ from porter.pure import axis_groups
 
 def rearrange(tensor, pattern, **axes_lengths):
     """einops.rearrange: a list of tensors is stacked along a new first axis."""
-    return _einops(tensor, pattern, 'rearrange', axes_lengths)
+    return _einops(tensor, pattern, '', axes_lengths)
 
 
 def repeat(tensor, pattern, **axes_lengths):
     """einops.repeat."""
-    return _einops(tensor, pattern, 'repeat', axes_lengths)
+    return _einops(tensor, pattern, '+', axes_lengths)
 
 
 def reduce(tensor, pattern, reduction, **axes_lengths):
@@ -65,7 +65,7 @@ class Rearrange(nn.Cell):
         self.axes_lengths = axes_lengths
 
     def construct(self, input):
-        return _einops(input, self.pattern, 'rearrange', self.axes_lengths)
+        return _einops(input, self.pattern, '', self.axes_lengths)
 
 
 class Reduce(nn.Cell):
@@ -81,17 +81,17 @@ class Reduce(nn.Cell):
         return _einops(input, self.pattern, self.reduction, self.axes_lengths)
 
 
-def _einops(tensor, pattern, operation, axes_lengths):
-    """Split axes, reduce, reorder, repeat and merge, as the pattern says."""
+def _einops(tensor, pattern, reduction, axes_lengths):
+    """Split axes, reduce, reorder, repeat and merge, as the pattern says; the reduction is '' for rearrange, '+' for repeat."""
     if isinstance(tensor, (list, tuple)):
         tensor = ops.stack(tensor)
     names, lengths = tuple(axes_lengths.keys()), tuple(axes_lengths.values())
-    kind = operation if operation in ('rearrange', 'repeat') else 'reduce'
-    split, reduced, order, added, tiled, merged = _einops_plan(pattern, kind, tensor.shape, names, lengths)
+    kind = reduction if reduction in ('', '+') else '-'
+    split, dropped, order, added, tiled, merged = _einops_plan(pattern, kind, tensor.shape, names, lengths)
     if split != tensor.shape:
         tensor = tensor.reshape(split)
-    if reduced:
-        tensor = _einops_reduced(tensor, reduced, operation)
+    if dropped:
+        tensor = _einops_reduced(tensor, dropped, reduction)
     if order:
         tensor = ops.transpose(tensor, order)
     if added != tiled:
@@ -135,7 +135,7 @@ def _einops_plan(pattern, kind, shape, names, lengths):
     missing = [axis for axis in wanted if axis not in source]
     dropped = [axis for axis in source if axis not in wanted]
     unknown = [axis for axis in missing if axis not in sizes]
-    if unknown or (missing and kind != 'repeat') or (dropped and kind != 'reduce'):
+    if unknown or (missing and kind != '+') or (dropped and kind != '-'):
         raise ValueError(f"einops: axes {unknown or missing or dropped} stand on one side only of '{pattern}'")
     kept = [axis for axis in source if axis in wanted]
     order = tuple([kept.index(axis) for axis in wanted if axis in kept])
