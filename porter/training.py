@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 LOADER = "torch.utils.data.DataLoader"
 SCALER = "torch.amp.GradScaler"
 OPTIMIZER = "torch.optim."
-SCHEDULER = "torch.optim.lr_scheduler."
+SCHEDULERS = ("torch.optim.lr_scheduler.", "torch.optim.swa_utils.")
 PARALLEL = "torch.nn.parallel.DistributedDataParallel"
 BATCH = join(K.TENSOR, K.list_of(K.TENSOR))
 CLIP_NORM = "torch.nn.utils.clip_grad_norm_"
@@ -372,7 +372,7 @@ class _Scope:
     def _is_optimizer(self, node: ast.expr) -> bool:
         known = self._kinds(node)
         if known and not known & ANY:
-            return all(k.name == "object" and k.of.startswith(OPTIMIZER) and not k.of.startswith(SCHEDULER) for k in known)
+            return all(k.name == "object" and k.of.startswith(OPTIMIZER) and not k.of.startswith(SCHEDULERS) for k in known)
         text = ast.unparse(node)
         zeroed = f"{text}.zero_grad("
         source = ast.unparse(self.node)

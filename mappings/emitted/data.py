@@ -41,7 +41,7 @@ class TensorDataset(Dataset):
         self.arrays = [t.asnumpy() for t in tensors]
 
     def __getitem__(self, index):
-        return tuple(Tensor(a[index]) for a in self.arrays)
+        return tuple(Tensor(np.asarray(a[index])) for a in self.arrays)
 
     def __len__(self):
         return len(self.arrays[0])

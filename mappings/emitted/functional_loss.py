@@ -144,7 +144,7 @@ def multilabel_soft_margin_loss(input, target, weight=None, size_average=None, r
     """torch.nn.functional.multilabel_soft_margin_loss."""
     loss = -(target * ops.logsigmoid(input) + (1 - target) * ops.logsigmoid(-input))
     loss = loss if weight is None else loss * weight
-    return reduced(ops.mean(loss, -1), legacy_reduction(size_average, reduce, reduction))
+    return reduced(ops.sum(loss, -1) / input.shape[-1], legacy_reduction(size_average, reduce, reduction))
 
 
 def multi_margin_loss(input, target, p=1, margin=1.0, weight=None, size_average=None, reduce=None, reduction='mean'):

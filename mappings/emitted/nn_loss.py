@@ -174,7 +174,7 @@ class MultiLabelSoftMarginLoss(nn.Cell):
         loss = -(target * ops.logsigmoid(input) + (1 - target) * ops.logsigmoid(-input))
         if self.weight is not None:
             loss = loss * self.weight
-        return reduced_loss(loss.mean(-1), self.reduction)
+        return reduced_loss(loss.sum(-1) / input.shape[-1], self.reduction)
 
 
 class MultiLabelMarginLoss(nn.Cell):

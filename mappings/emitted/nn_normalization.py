@@ -263,7 +263,7 @@ class RMSNorm(nn.Cell):
             eps = 1.1920928955078125e-07 if x.dtype == mindspore.float32 else 2.220446049250313e-16
         axes = tuple(range(-len(self.normalized_shape), 0))
         y = x * ops.rsqrt(ops.square(x).mean(axes, keep_dims=True) + eps)
-        return y if self.weight is None else y * self.weight
+        return y if self.weight is None else y * self.weight.astype(y.dtype)
 
 
 class LocalResponseNorm(nn.Cell):

@@ -22,9 +22,10 @@ class CircularPad1d(nn.Cell):
     def __init__(self, padding):
         super().__init__()
         self.padding = spread(padding, 2)
+        self.outside = tuple(max(side, 0) for side in self.padding)
 
     def construct(self, x):
-        return ops.pad(x, self.padding, mode='circular')
+        return ops.pad(crop(x, self.padding), self.outside, mode='circular')
 
 
 class CircularPad2d(nn.Cell):
@@ -33,9 +34,10 @@ class CircularPad2d(nn.Cell):
     def __init__(self, padding):
         super().__init__()
         self.padding = spread(padding, 4)
+        self.outside = tuple(max(side, 0) for side in self.padding)
 
     def construct(self, x):
-        return ops.pad(x, self.padding, mode='circular')
+        return ops.pad(crop(x, self.padding), self.outside, mode='circular')
 
 
 class CircularPad3d(nn.Cell):
@@ -44,9 +46,10 @@ class CircularPad3d(nn.Cell):
     def __init__(self, padding):
         super().__init__()
         self.padding = spread(padding, 6)
+        self.outside = tuple(max(side, 0) for side in self.padding)
 
     def construct(self, x):
-        return ops.pad(x, self.padding, mode='circular')
+        return ops.pad(crop(x, self.padding), self.outside, mode='circular')
 
 
 class ConstantPad1d(nn.Cell):

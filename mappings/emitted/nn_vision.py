@@ -4,6 +4,7 @@ import mindspore
 from mindspore import Tensor, nn, ops
 
 from mappings.emitted.functional_vision import interpolate
+from mappings.emitted.torch_linear_algebra import cosine_similarity
 from porter.pure import spread
 
 
@@ -29,12 +30,7 @@ class CosineSimilarity(nn.Cell):
         self.eps = eps
 
     def construct(self, x1, x2):
-        return ((x1 / self.norm(x1)) * (x2 / self.norm(x2))).sum(self.dim)
-
-    def norm(self, x):
-        """The norm, at least eps; its gradient is that of the norm, as in torch."""
-        norm = ops.sqrt(ops.square(x).sum(self.dim, keepdims=True))
-        return norm + ops.stop_gradient(ops.maximum(norm, self.eps) - norm)
+        return cosine_similarity(x1, x2, self.dim, self.eps)
 
 
 class PairwiseDistance(nn.Cell):

@@ -29,8 +29,9 @@ def amin(input, dim=(), keepdim=False, *, out=None):
 
 
 def argmin(input, dim=None, keepdim=False):
-    """torch.argmin."""
-    return ops.argmax(-input, dim, keepdim)
+    """torch.argmin; integers are reversed by -1 - x, which no smallest number and no unsigned one overflows."""
+    found = ops.argmax(-input if input.is_floating_point() else -1 - input, dim, keepdim)
+    return found.reshape((1,) * input.ndim) if keepdim and dim is None else found
 
 
 def aminmax(input, *, dim=None, keepdim=False):

@@ -45,7 +45,7 @@ def matrix_power(input, n):
 
 def svd(input, some=True, compute_uv=True):
     """torch.svd: U, S, V with input = U diag(S) V^T."""
-    s, u, v = ops.svd(input, not some)
+    s, u, v = ops.svd(input, not (some and compute_uv))
     return (u, s, v) if compute_uv else (ops.zeros_like(u), s, ops.zeros_like(v))
 
 

@@ -138,7 +138,10 @@ def cummin(input, dim):
 def bincount(input, weights=None, minlength=0):
     """torch.bincount."""
     length = max(int(ops.amax(input)) + 1, minlength) if input.size else minlength
-    weights = ops.ones(input.shape, mindspore.int64) if weights is None else weights
+    if weights is None:
+        weights = ops.ones(input.shape, mindspore.int64)
+    elif weights.dtype != mindspore.float32:
+        weights = weights.astype(mindspore.float64)
     return ops.unsorted_segment_sum(weights, input.astype(mindspore.int32), length)
 
 
@@ -178,6 +181,9 @@ def diff(input, n=1, dim=-1, prepend=None, append=None):
 
 def corrcoef(input):
     """torch.corrcoef."""
+    input = input if input.is_floating_point() or input.is_complex() else input.astype(mindspore.float32)
+    if input.ndim < 2 or input.shape[0] == 1:
+        return ops.ones((), input.dtype) * ops.mean(input) / ops.mean(input)
     centred = input - ops.mean(input, axis=-1, keep_dims=True)
     product = ops.matmul(centred, ops.swapaxes(centred, 0, 1))
     scale = ops.sqrt(ops.diagonal(product))

@@ -145,6 +145,8 @@ def _is_exception(failure: Failure) -> bool:
 
 def _is_limited(bench: Bench, case: Case) -> bool:
     """Whether the arguments of a call lie within a limit of the row."""
+    if not bench.row.limits:
+        return False
     example = bench.examples[case.example]
     tensors = [reference.to_torch(a, s) for a, s in zip(bench.arrays[case.example], example.inputs, strict=True)]
     known: dict[str, Any] = {**PREDICATES, **vars(pure), "torch": torch, "math": math, "inputs": tensors}

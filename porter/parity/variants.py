@@ -109,7 +109,7 @@ def _with_dtype(spec: InputSpec, dtype: str) -> InputSpec:
     """The spec in another dtype, or as it was where its range has no value of that dtype."""
     free = spec.low is None and spec.high is None and spec.value is None
     low = LOWEST_INTEGER if free and dtype in INTEGERS and dtype != "uint8" else spec.low
-    changed = replace(spec, dtype=dtype, low=low, distinct=spec.distinct and dtype in FLOATS)
+    changed = replace(spec, dtype=dtype, low=low, distinct=spec.distinct and dtype != "bool")
     if dtype == "bool" and not free:
         return spec
     try:
