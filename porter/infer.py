@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from porter import kinds as K
+from porter.functions import is_function
 from porter.kinds import ANY, NOTHING, Kind, Kinds, join, one
 from porter.program import Class, Function, Module, Program
 from porter.table import Row
@@ -114,11 +115,12 @@ class Inference:
     def _function(self, function: Function) -> None:
         node = function.node
         assert isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
-        env = self._parameters(function)
+        env = self.parameters(function)
         scope = Scope(function.module, function, function.owner or _method_class(function), env, function.name)
         self._body(node.body, scope)
 
-    def _parameters(self, function: Function) -> Env:
+    def parameters(self, function: Function) -> Env:
+        """What the parameters of a function hold when it is entered."""
         node = function.node
         args = node.args
         env: Env = {}
@@ -130,6 +132,9 @@ class Inference:
         scope = Scope(function.module, None, None, {}, function.name)
         static = any(ast.unparse(d) == "staticmethod" for d in function.decorators)
         for index, argument in enumerate([*named, *args.kwonlyargs]):
+            if index == 0 and static and function.owner is not None and is_function(self.program, function.owner.name):
+                env[argument.arg] = one("object", function.owner.name)  # the context holds what forward sets on it
+                continue
             if index == 0 and function.owner is not None and not static:
                 is_class = any(ast.unparse(d) == "classmethod" for d in function.decorators)
                 env[argument.arg] = one("class" if is_class else "object", function.owner.name)
@@ -147,6 +152,9 @@ class Inference:
             annotated = self._specific(annotated, self.read(("param", function.name, argument.arg)))
             default_none = isinstance(default, ast.Constant) and default.value is None
             return join(annotated, K.NONE) if default_none else annotated
+        custom = function.owner is not None and is_function(self.program, function.owner.name)
+        if custom and function.name.endswith(".backward"):
+            return K.TENSOR
         passed = self.read(("param", function.name, argument.arg))
         own = self.eval(default, scope) if default is not None else NOTHING
         passed = passed or self.seeds.get(("param", function.name, argument.arg), NOTHING)
@@ -155,6 +163,8 @@ class Inference:
         if function.owner is not None and self.program.mixes_into_module(function.owner.name):
             if function.node.name in FORWARD_NAMES and own <= K.NONE:  # type: ignore[union-attr]
                 return join(K.TENSOR, own)
+        if custom and default is None and function.name.endswith(".forward") and argument is function.node.args.args[1]:
+            return K.TENSOR
         self.guessed.add(("param", function.name, argument.arg))
         return own if own and own != K.NONE else ANY
 
@@ -557,7 +567,7 @@ class Inference:
     def _closure_parameter(self, function: Function, name: str) -> Kinds:
         arguments = function.node.args
         if any(a.arg == name for a in [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs]):
-            return self._parameters(function).get(name, NOTHING)
+            return self.parameters(function).get(name, NOTHING)
         return NOTHING
 
     def symbol(self, qualified: str) -> Kinds:
@@ -631,6 +641,8 @@ class Inference:
             return self._module_member(kind.of, name)
         if name == "__class__":
             return one("class", kind.of)
+        if name in ("saved_tensors", "saved_variables") and is_function(self.program, kind.of):
+            return K.list_of(K.TENSOR)
         found = self.program.method(kind.of, name)
         if found is not None:
             function = found[1]
@@ -676,6 +688,8 @@ class Inference:
         return ANY
 
     def _class_attribute(self, kind: Kind, name: str) -> Kinds:
+        if name == "apply" and is_function(self.program, kind.of):
+            return one("applied", kind.of)
         if kind.of in self.program.classes:
             found = self.program.method(kind.of, name)
             if found is not None:
@@ -909,6 +923,14 @@ class Inference:
         if kind.of == LOADER:
             return loader_object(self, call.positional, call.keywords)
         return self._row_result(self.table.get(kind.of), call, ())
+
+    def _call_applied(self, kind: Kind, call: _Call, scope: Scope) -> Kinds:
+        """X.apply(...) of a torch.autograd.Function calls forward with a context before its arguments."""
+        found = self.program.method(kind.of, "forward")
+        if found is None:
+            return K.TENSOR
+        self._pass(found[1], call, skip=1)
+        return self._returns(found[1])
 
     def _call_bound(self, kind: Kind, call: _Call, scope: Scope) -> Kinds:
         function = self.program.functions.get(kind.of)

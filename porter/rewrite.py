@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import libcst as cst
 
@@ -15,6 +15,7 @@ from porter import kinds as K
 from porter.diagnostics import Diagnostic, Location
 from porter.emit import EXTRAS, adapter_name
 from porter.expression import NotInline, Site, Written, inline, is_primary
+from porter.functions import FUNCTION, function_edits, is_function, omitted_arguments
 from porter.guards import (
     UNKNOWN,
     Argument,
@@ -80,6 +81,7 @@ class Rewriter:
         self._closing_texts: dict[int, str] = {}
         self._inplace_cache: dict[str, set[str]] = {}
         self._calls: dict[tuple[int, str], list[Edit]] = {}
+        self.replaced: dict[int, str] = {}
         self.parents, self.taken = module.explored.parents, module.explored.bound
         self.training = Training(self)
 
@@ -185,6 +187,8 @@ class Rewriter:
         return [edit for statement in body for edit in self.visit(statement)]
 
     def visit(self, node: ast.AST) -> list[Edit]:
+        if self.replaced and id(node) in self.replaced:
+            return self.replace(node, self.replaced[id(node)])
         planned = self.training.edits(node) if isinstance(node, ast.stmt) else None
         if planned is not None:
             return planned
@@ -213,6 +217,17 @@ class Rewriter:
     def visit_ClassDef(self, node: ast.ClassDef) -> list[Edit]:
         name = f"{self.scope_names[-1]}.{node.name}"
         edits = self._decorators(node)
+        if is_function(self.program, name):
+            self.classes.append(name)
+            self.scope_names.append(name)
+            ported = function_edits(self, self.program.classes[name])
+            self.scope_names.pop()
+            self.classes.pop()
+            if ported is not None:
+                return edits + ported
+            for base in node.bases:
+                edits += self._keep_root(base) if self.resolve(base) in FUNCTION else self.visit(base)
+            return edits  # left as it was, behind its diagnostic
         with self.within("base"):
             for base in node.bases:
                 edits += self.visit(base)
@@ -240,15 +255,22 @@ class Rewriter:
                     edits += self.visit(argument.annotation)
             if node.returns is not None:
                 edits += self.visit(node.returns)
-        name = f"{self.scope_names[-1]}.{node.name}"
+        with self.inside(node):
+            edits += self.visit_body(node.body)
+        return edits
+
+    @contextmanager
+    def inside(self, node: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda) -> Iterator[None]:
+        """While the body of a function is looked at."""
         self.functions.append(node)
         self.local_names.append(_local_names(node))
-        self.scope_names.append(f"{name}.<locals>")
-        edits += self.visit_body(node.body)
-        self.scope_names.pop()
-        self.functions.pop()
-        self.local_names.pop()
-        return edits
+        self.scope_names.append(f"{self.scope_names[-1]}.{getattr(node, 'name', '<lambda>')}.<locals>")
+        try:
+            yield
+        finally:
+            self.scope_names.pop()
+            self.functions.pop()
+            self.local_names.pop()
 
     visit_AsyncFunctionDef = visit_FunctionDef
 
@@ -262,12 +284,8 @@ class Rewriter:
         return [Edit(start, end, "")]
 
     def visit_Lambda(self, node: ast.Lambda) -> list[Edit]:
-        self.functions.append(node)
-        self.local_names.append(_local_names(node))
-        edits = self.children(node)
-        self.functions.pop()
-        self.local_names.pop()
-        return edits
+        with self.inside(node):
+            return self.children(node)
 
     def _renamed_method(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> list[Edit]:
         parent = self.parents.get(id(node))
@@ -652,6 +670,8 @@ class Rewriter:
         mapped = self._mapped_lambda(node) if isinstance(node.func, ast.Name) and node.func.id == "map" else None
         if mapped is not None:
             return mapped
+        if self._is_apply(node.func):
+            return self._apply_call(node, node.func)
         name = self.resolve(node.func)
         self._check_inplace_call(node, name)
         if name is not None and self.program.is_torch(name):
@@ -678,11 +698,34 @@ class Rewriter:
             return None
         if isinstance(function.body, ast.Tuple) and not self.module.source(function.body).startswith("("):
             return None
-        self.functions.append(function)
-        body = self.render(function.body)
-        self.functions.pop()
+        with self.inside(function):
+            body = self.render(function.body)
         commented = "#" in self.module.source(node)
         return None if commented else self.replace(node, f"[{body} for {parameters[0].arg} in {self._operand(node.args[1])}]")
+
+    def _is_apply(self, node: ast.expr) -> TypeGuard[ast.Attribute]:
+        """Whether an expression is the `apply` of a torch.autograd.Function of the program."""
+        if not isinstance(node, ast.Attribute) or node.attr != "apply":
+            return False
+        kinds = self.kinds(node.value)
+        return bool(kinds) and all(k.name == "class" and is_function(self.program, k.of) for k in kinds)
+
+    def _apply_call(self, node: ast.Call, func: ast.Attribute) -> list[Edit]:
+        edits = [*self._applied(func), *(e for a in node.args for e in self.visit(a))]
+        kinds = self.kinds(func.value)
+        rest = {omitted_arguments(self.program, k.of, node) for k in kinds}
+        if len(rest) != 1 or None in rest:
+            self.report(node, "MSP211", f"{ast.unparse(func)} leaves out an argument of forward", "pass every argument")
+            return edits
+        text = rest.pop()
+        if text:
+            end = self.span(node)[1] - 1
+            edits.append(Edit(end, end, text))
+        return edits
+
+    def _applied(self, node: ast.Attribute) -> list[Edit]:
+        """`X.apply` is an instance of the Cell that X became."""
+        return [*self.visit(node.value), Edit(self.span(node.value)[1], self.span(node)[1], "()")]
 
     def _check_inplace_call(self, node: ast.Call, name: str | None) -> None:
         """relu(x, inplace=True), or a layer built so: torch changes x as well, and MindSpore does not."""
@@ -1134,6 +1177,8 @@ class Rewriter:
         return []
 
     def visit_Attribute(self, node: ast.Attribute) -> list[Edit]:
+        if self._is_apply(node):
+            return self._applied(node)
         if isinstance(node.ctx, ast.Load):
             edits = self._reference(node)
             if edits is not None:
