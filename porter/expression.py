@@ -206,6 +206,8 @@ def _entry(node: ast.expr, target: str | None, keyword: str | None, site: Site) 
         return [_Entry(target, keyword, site.receiver, Written(site.receiver, None, "", -1))]
     if isinstance(node, ast.Name) and node.id in site.arguments and node.id != site.row.signature.star:
         written = site.written.get(node.id, ())
+        if written and _is_number_for_flag(node.id, site):
+            return [_Entry(target, keyword, str(bool(site.arguments[node.id].constant)), written[0], changed=True)]
         if written:
             return [_Entry(target, keyword, written[0].text, written[0])]
     text = _quoted(node, _expression(node, site), site)
@@ -216,6 +218,12 @@ def _entry(node: ast.expr, target: str | None, keyword: str | None, site: Site) 
         isinstance(n, ast.Name) and (n.id in site.written or (n.id == "self" and site.receiver is not None)) for n in ast.walk(node)
     )
     return [_Entry(target, keyword, text, None, droppable=not given or _constant_text(node, site))]
+
+
+def _is_number_for_flag(name: str, site: Site) -> bool:
+    """Whether a number stands where torch has True or False, as in Linear(2, 3, 1): MindSpore wants a bool."""
+    value, parameter = site.arguments[name].constant, site.row.signature.by_name.get(name)
+    return type(value) is int and parameter is not None and parameter.default in ("True", "False")
 
 
 def _quoted(node: ast.expr, text: str, site: Site) -> str:
@@ -445,6 +453,8 @@ class _Marker(ast.NodeTransformer):
         return self.generic_visit(node)
 
     def visit_Call(self, node: ast.Call) -> ast.AST:
+        if self._is_list(node):
+            return self.owner.mark(_tuple_text(self._star_sequence(node.args[0].id)), False)  # type: ignore[attr-defined]
         if self._is_no_list(node):
             return self._descend(node.args[0], self.parents[-2] if len(self.parents) > 1 else node)
         if isinstance(node.func, ast.Name) and node.func.id in pure_definitions() and node.func.id not in self.site.arguments:
@@ -458,6 +468,14 @@ class _Marker(ast.NodeTransformer):
         for keyword in node.keywords:
             keyword.value = self._descend(keyword.value, node)
         return node
+
+    def _is_list(self, node: ast.Call) -> bool:
+        """as_tuple(x), where x is one list that the author gives for a star parameter."""
+        star = self.site.row.signature.star
+        if not (isinstance(node.func, ast.Name) and node.func.id == "as_tuple" and ast.unparse(node.args[0]) == star):
+            return False
+        argument = self.site.arguments.get(star)
+        return argument is not None and bool(argument.kinds) and K.names(argument.kinds) == {"list"} and len(self.site.written.get(star, ())) == 1
 
     def _is_no_list(self, node: ast.Call) -> bool:
         """as_tuple(x), where x is known to be a number, a tuple or None: the call changes nothing."""
@@ -515,6 +533,15 @@ class _Marker(ast.NodeTransformer):
                 return written[0].text
             return f"({written[0].text},)"
         return "(" + ", ".join(w.star + w.text for w in written) + ("," if len(written) == 1 else "") + ")"
+
+
+def _tuple_text(text: str) -> str:
+    """A list as a tuple: what is in a list display in parentheses, and any other expression in a call."""
+    node = ast.parse(text.strip(), mode="eval").body
+    if isinstance(node, ast.List):
+        inner = text.strip()[1:-1].rstrip().removesuffix(",")
+        return f"({inner},)" if len(node.elts) == 1 else f"({inner})"
+    return f"tuple({text})"
 
 
 def _single_sequence(argument: Argument, text: str) -> bool:

@@ -55,6 +55,7 @@ class Inference:
         self.seeds: dict[Key, Kinds] = {}
         self.guessed: set[Key] = set()
         self.grown_containers = False
+        self.grown_attributes: set[tuple[str, str]] = set()
         self.handlers = {getattr(ast, n[4:]): n for n in dir(self) if n.startswith("_of_")}
 
     # --- driving ---------------------------------------------------------------------------------------------------
@@ -171,7 +172,7 @@ class Inference:
     def _specific(self, annotated: Kinds, passed: Kinds) -> Kinds:
         """`model: nn.Module` is whichever networks the callers pass, where all of them are known."""
         known = K.without_none(passed)
-        if annotated == one("object", "torch.nn.Module") and known and all(k.name == "object" and self._is_module(k.of) for k in known):
+        if annotated == _SOME_MODULE and known and all(k.name == "object" and self._is_module(k.of) for k in known):
             return known
         return annotated
 
@@ -384,8 +385,15 @@ class Inference:
             else k
             for k in container
         )
+        if isinstance(holder, ast.Attribute):
+            self._note_growth(holder)
         if isinstance(holder, ast.Name | ast.Attribute):
             self._assign(holder, grown, scope)
+
+    def _note_growth(self, holder: ast.Attribute) -> None:
+        """Notes that what an attribute of a class of the program holds is added to."""
+        owners = self.kinds_of(holder.value)
+        self.grown_attributes |= {(k.of, holder.attr) for k in owners if k.name == "object" and k.of in self.program.classes}
 
     # --- narrowing ---------------------------------------------------------------------------------------------------
 
@@ -535,7 +543,7 @@ class Inference:
                 if isinstance(child, ast.expr):
                     self.eval(child, scope)
             kinds = ANY
-        if self.facts.kinds and (not kinds or kinds & ANY or len(kinds) > 1):
+        if self.facts.kinds and (not kinds or kinds & ANY or len(kinds) > 1 or kinds == _SOME_MODULE):
             seen = self.facts.kinds.get(span_of(scope.module, node))
             if seen is not None and not seen & ANY:
                 kinds = seen
@@ -858,6 +866,8 @@ class Inference:
         callee = K.without_none(self.eval(node.func, scope))
         if isinstance(node.func, ast.Attribute) and node.func.attr in ("add_module", "register_module") and callee & ANY:
             self.grown_containers = True
+        if isinstance(node.func, ast.Attribute) and node.func.attr in _GROWING and isinstance(node.func.value, ast.Attribute):
+            self._note_growth(node.func.value)
         positional = self._mapped(node, scope) or [self.eval(a, scope) for a in node.args]
         keywords = {k.arg: self.eval(k.value, scope) for k in node.keywords}
         starred = next((i for i, a in enumerate(node.args) if isinstance(a, ast.Starred)), None)
@@ -1156,7 +1166,7 @@ class Inference:
         node = function.node
         annotated = self._annotated(getattr(node, "returns", None), Scope(function.module, None, None, {}))
         if annotated and not annotated & ANY:
-            return annotated
+            return self._specific(annotated, self.read(("return", function.name, "")))
         return self.read(("return", function.name, "")) or NOTHING
 
     def _row_result(self, rows: tuple[Row, ...], call: _Call, receiver: tuple[Kinds, ...]) -> Kinds:
@@ -1190,6 +1200,7 @@ class _Call:
         return _Call(self.node, [], {}, 0, True)
 
 
+_SOME_MODULE = one("object", "torch.nn.Module")
 _CONSTANTS = {int: K.INT, float: K.FLOAT, bool: K.BOOL, str: K.STR, type(None): K.NONE}
 _BUILTIN_INSTANCES: dict[str, Kinds] = {
     "int": K.INT, "float": K.FLOAT, "bool": K.BOOL, "str": K.STR, "list": K.list_of(ANY), "tuple": K.list_of(ANY),

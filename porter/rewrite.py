@@ -411,6 +411,9 @@ class Rewriter:
         return self.children(node)
 
     def visit_With(self, node: ast.With) -> list[Edit]:
+        neutral = [i for i in node.items if self._is_neutral_context(i.context_expr)]
+        if len(neutral) == len(node.items) and not any(i.optional_vars for i in neutral):
+            return self._without_header(node, [])
         items = [i for i in node.items if not self._is_grad_switch(i.context_expr)]
         if len(items) == len(node.items):
             return self.children(node)
@@ -516,12 +519,24 @@ class Rewriter:
         name = self.resolve(expression.func) if isinstance(expression, ast.Call) else None
         if name in ("torch.set_grad_enabled", "torch.autograd.set_grad_enabled"):
             return isinstance(expression, ast.Call) and constant_of(expression.args[0]) is False
-        return name in ("torch.no_grad", "torch.inference_mode", "torch.autograd.no_grad") or (
-            name is not None and name.startswith(("torch.autograd.profiler.", "torch.profiler.", "torch.jit."))
-        )
+        return name in ("torch.no_grad", "torch.inference_mode", "torch.autograd.no_grad")
+
+    def _is_neutral_context(self, expression: ast.expr) -> bool:
+        """A context that measures, or chooses between kernels of equal meaning."""
+        name = self.resolve(expression.func) if isinstance(expression, ast.Call) else None
+        return name is not None and (name in _NEUTRAL_CONTEXTS or name.startswith(_NEUTRAL_NAMESPACES))
 
     def _without_gradient(self, node: ast.With) -> list[Edit]:
         """The block one level to the left; tensors it makes carry no gradient, which stop_gradient says."""
+        assigned = self._assigned_tensors(node)
+        if assigned and self.functions and self.classes and self._in_forward():
+            return self._without_header(node, assigned)
+        if any(isinstance(n, ast.Return) for s in node.body for n in ast.walk(s)) and self._in_forward():
+            self.report(node, "MSP205", "a return under no_grad in a forward method", "wrap the result in ops.stop_gradient by hand")
+        return self._without_header(node, [])
+
+    def _without_header(self, node: ast.With, stopped: list[str]) -> list[Edit]:
+        """The block one level to the left, and after it the names that carry no gradient."""
         first, last = node.body[0], node.body[-1]
         data = self.module.data
         start = self.span(node)[0]
@@ -533,15 +548,11 @@ class Rewriter:
         header = node.items[-1].optional_vars or node.items[-1].context_expr
         between = data[data.index(b"\n", self.span(header)[1]) + 1 : body_start].decode()
         text = between + self.splice(body_start, end, edits)
-        indent = first.col_offset - node.col_offset
-        text = _dedent(text, indent, node.col_offset)
-        assigned = self._assigned_tensors(node)
-        if assigned and self.functions and self.classes and self._in_forward():
+        text = _dedent(text, first.col_offset - node.col_offset, node.col_offset)
+        if stopped:
             pad = " " * node.col_offset
             stop = self.spell("mindspore.ops.stop_gradient")
-            text += "".join(f"\n{pad}{name} = {stop}({name})" for name in assigned)
-        elif any(isinstance(n, ast.Return) for s in node.body for n in ast.walk(s)) and self._in_forward():
-            self.report(node, "MSP205", "a return under no_grad in a forward method", "wrap the result in ops.stop_gradient by hand")
+            text += "".join(f"\n{pad}{name} = {stop}({name})" for name in stopped)
         return [Edit(start, end, text.lstrip(" "))]
 
     def _first_offset(self, node: ast.stmt) -> int:
@@ -1034,7 +1045,7 @@ class Rewriter:
         bound = {**bound, **self._measured(node)}
         if row.drop:
             return "None"
-        if row.name in ("torch.nn.Sequential", "torch.nn.ModuleList") and self.inference.grown_containers:
+        if row.name in ("torch.nn.Sequential", "torch.nn.ModuleList") and self._needs_own_container(node, row):
             return self._adapter_call(node, row, receiver)
         for guard in row.require:
             holds = truth(guard.that, bound)
@@ -1050,6 +1061,29 @@ class Rewriter:
         if not known:
             return self._adapter_call(node, row, receiver)
         return self._inline(node, row, alternative, bound, written, receiver) or self._adapter_call(node, row, receiver)
+
+    def _needs_own_container(self, node: ast.Call, row: Row) -> bool:
+        """Whether MindSpore's container would misname, refuse or lose what this one holds."""
+        if self.inference.grown_containers:
+            return True
+        if row.name != "torch.nn.ModuleList":
+            return False
+        parent, first = self.parents.get(id(node)), node.args[0] if node.args else None
+        held = self.kinds(node)
+        for target in parent.targets if isinstance(parent, ast.Assign) else []:
+            held = K.join(held, self.kinds(target))
+            if isinstance(target, ast.Attribute) and self._grows(target):
+                return True
+        if any(K.NONE & items for k in held for items in k.items):
+            return True
+        function = self.functions[-1].args if self.functions else None
+        spread = function is not None and function.vararg is not None and function.vararg.arg
+        return isinstance(first, ast.Name) and first.id == spread
+
+    def _grows(self, target: ast.Attribute) -> bool:
+        """Whether an attribute gains cells once it is one, when MindSpore's CellList no longer names them after it."""
+        owners = {c for k in self.kinds(target.value) for c in self._family(k.of)}
+        return any(name == target.attr and owners & set(self._family(owner)) for owner, name in self.inference.grown_attributes)
 
     def _measured(self, node: ast.Call) -> dict[str, Argument]:
         """Facts that only a traced run gives: the height and width that reach a layer."""
@@ -1537,6 +1571,8 @@ def _is_super(node: ast.Call) -> bool:
     return isinstance(node.func, ast.Name) and node.func.id == "super"
 
 
+_NEUTRAL_CONTEXTS = frozenset({"torch.nn.attention.sdpa_kernel", "torch.backends.cuda.sdp_kernel"})
+_NEUTRAL_NAMESPACES = ("torch.autograd.profiler.", "torch.profiler.", "torch.jit.")
 _CONTAINERS = frozenset({"torch.nn.Sequential", "torch.nn.ModuleList", "torch.nn.ModuleDict", "torch.nn.ParameterList", "torch.nn.ParameterDict"})
 _CONTAINER_METHODS = frozenset({"add_module", "append", "extend", "insert", "pop", "update", "items", "keys", "values", "clear"})
 

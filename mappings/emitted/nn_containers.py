@@ -114,6 +114,10 @@ class ModuleList(Prefixed, nn.CellList):
             part._cells[str(i)] = cell
         return part
 
+    def add_module(self, name, module):
+        """torch.nn.Module.add_module."""
+        self.adopt(name, module)
+
     def append(self, module):
         """torch.nn.ModuleList.append."""
         self.adopt(str(len(self)), module)
