@@ -136,7 +136,7 @@ def extras_home(program: Program, module: Module) -> str:
     parts = folder.parts
     for length in range(1, len(parts) + 1):
         package = "/".join(parts[:length])
-        if any(m.path == f"{package}/__init__.py" for m in program.modules.values()):
+        if program.is_package(package):
             return package
     return "" if str(folder) == "." else str(folder)
 

@@ -51,7 +51,7 @@ def _extras_import(module: Module, program: Program) -> str:
     from porter.convert import extras_home
 
     home = extras_home(program, module).replace("/", ".")
-    if f"{home}" not in program.modules or not home:
+    if not program.is_package(home.replace(".", "/")):
         return f"import {EXTRAS}"
     levels = len(module.package.split(".")) - len(home.split("."))
     return f"from {'.' * (levels + 1)} import {EXTRAS}"

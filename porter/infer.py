@@ -10,8 +10,10 @@ import ast
 import builtins
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from porter import kinds as K
+from porter.duck import TENSOR_ONLY, proven_names, receiver
 from porter.functions import is_function
 from porter.kinds import ANY, NOTHING, Kind, Kinds, join, one
 from porter.program import Class, Function, Module, Program
@@ -140,7 +142,8 @@ class Inference:
                 is_class = any(ast.unparse(d) == "classmethod" for d in function.decorators)
                 env[argument.arg] = one("class" if is_class else "object", function.owner.name)
                 continue
-            env[argument.arg] = self._parameter(function, argument, defaults.get(argument.arg), scope)
+            kinds = self._parameter(function, argument, defaults.get(argument.arg), scope)
+            env[argument.arg] = self._by_use(function, argument.arg, kinds)
         if args.vararg:
             env[args.vararg.arg] = K.list_of(self._annotated(args.vararg.annotation, scope) or ANY)
         if args.kwarg:
@@ -168,6 +171,18 @@ class Inference:
             return K.TENSOR
         self.guessed.add(("param", function.name, argument.arg))
         return own if own and own != K.NONE else ANY
+
+    @cached_property
+    def own_methods(self) -> frozenset[str]:
+        """The names of all methods that the program's classes define."""
+        return frozenset(name for cls in self.program.classes.values() for name in cls.methods)
+
+    def _by_use(self, function: Function, name: str, kinds: Kinds) -> Kinds:
+        """A parameter of unknown kind is a tensor where the function calls on it what only tensors have."""
+        assert not isinstance(function.node, ast.Lambda)
+        if kinds & ANY and name in proven_names(function.node, self.own_methods):
+            return join(kinds - ANY, K.TENSOR)
+        return kinds
 
     def _specific(self, annotated: Kinds, passed: Kinds) -> Kinds:
         """`model: nn.Module` is whichever networks the callers pass, where all of them are known."""
@@ -605,6 +620,9 @@ class Inference:
         key = _dotted_key(node)
         if key and key in scope.env:
             return scope.env[key]
+        if base == ANY and node.attr in TENSOR_ONLY and node.attr not in self.own_methods:
+            self.found[id(node.value)] = K.TENSOR
+            base = K.TENSOR
         return join(*(self.attribute(k, node.attr) for k in K.without_none(base)))
 
     def attribute(self, kind: Kind, name: str) -> Kinds:
@@ -863,6 +881,7 @@ class Inference:
             for argument in node.args:
                 self.eval(argument, scope)
             return self._super(node, scope)
+        self._prove_receiver(node, scope)
         callee = K.without_none(self.eval(node.func, scope))
         if isinstance(node.func, ast.Attribute) and node.func.attr in ("add_module", "register_module") and callee & ANY:
             self.grown_containers = True
@@ -873,6 +892,15 @@ class Inference:
         starred = next((i for i, a in enumerate(node.args) if isinstance(a, ast.Starred)), None)
         call = _Call(node, positional, {k: v for k, v in keywords.items() if k}, starred, None in keywords)
         return join(*(self._result(kind, call, scope) for kind in callee)) if callee else ANY
+
+    def _prove_receiver(self, node: ast.Call, scope: Scope) -> None:
+        """What a method that only tensors have is called on is a tensor from there on."""
+        subject = receiver(node, self.own_methods)
+        key = _dotted_key(subject) if subject is not None else None
+        if subject is not None and key is not None:
+            known = self.eval(subject, scope)
+            if known & ANY:
+                scope.env[key] = join(known - ANY, K.TENSOR)
 
     def _mapped(self, node: ast.Call, scope: Scope) -> list[Kinds] | None:
         """The arguments of `map(lambda t: ..., tensors)`, whose lambda is given the elements of what follows."""

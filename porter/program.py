@@ -189,6 +189,28 @@ class Program:
     def is_torch(self, qualified: str) -> bool:
         return qualified.partition(".")[0] in TORCH_ROOTS and qualified.partition(".")[0] not in self.modules
 
+    def is_package(self, folder: str) -> bool:
+        """Whether a folder is imported as a package: it has an __init__.py, or the program's own imports name it so."""
+        return folder in self._packages
+
+    @property
+    def _packages(self) -> set[str]:
+        found: set[str] | None = getattr(self, "_package_folders", None)
+        if found is None:
+            found = {m.path.removesuffix("/__init__.py") for m in self.modules.values() if m.path.endswith("/__init__.py")}
+            folders = {m.path.rpartition("/")[0] for m in self.modules.values()} - {""}
+            for module in self.modules.values():
+                for node in _module_level(module.tree.body):
+                    if isinstance(node, ast.ImportFrom) and node.level:
+                        found.add(module.package.replace(".", "/"))
+                    elif isinstance(node, ast.ImportFrom) and node.module:
+                        found |= {f for f in folders if node.module.startswith(f.replace("/", ".") + ".") or node.module == f.replace("/", ".")}
+                    elif isinstance(node, ast.Import):
+                        found |= {f for f in folders for a in node.names if a.name.startswith(f.replace("/", ".") + ".")}
+            found.discard("")
+            self._package_folders = found
+        return found
+
     def bases(self, class_name: str) -> list[str]:
         """Qualified names of the direct bases of a class of the program, as far as they are known."""
         cls = self.classes[class_name]

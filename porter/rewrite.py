@@ -83,6 +83,7 @@ class Rewriter:
         self._calls: dict[tuple[int, str], list[Edit]] = {}
         self.replaced: dict[int, str] = {}
         self.parents, self.taken = module.explored.parents, module.explored.bound
+        self.popped: dict[int, str] = {}
         self.training = Training(self)
 
     # --- text --------------------------------------------------------------------------------------------------------
@@ -196,9 +197,57 @@ class Rewriter:
         if fused is not None:
             return fused
         kind = type(node)
+        if kind in _SIMPLE_STATEMENTS and b".pop(" in self.module.data:
+            popped = self._popped_first(node)  # type: ignore[arg-type]
+            if popped is not None:
+                return popped
+        return self._visited(node)
+
+    def _visited(self, node: ast.AST) -> list[Edit]:
+        kind = type(node)
         if kind not in self._visitors:
             self._visitors[kind] = getattr(self, f"visit_{kind.__name__}", self.children if node._fields else _nothing)
         return self._visitors[kind](node)
+
+    def _popped_first(self, node: ast.stmt) -> list[Edit] | None:
+        """`cat((x, skips.pop()))`: in GRAPH mode pop stands in a statement of its own, so it comes before."""
+        if not self.functions or not self.classes or not self._in_forward() or not self.program.mixes_into_module(self.classes[-1]):
+            return None
+        calls = self._inner_pops(node)
+        start, end = self.span(node)
+        line = self.module.data[self.module.data.rfind(b"\n", 0, start) + 1 : start]
+        if not calls or line.strip():
+            return None
+        before = ""
+        for call in calls:
+            name = self._unused("popped")
+            before += f"{name} = {self.render(call)}\n{line.decode()}"
+            self.popped[id(call)] = name
+        return [Edit(start, end, before + self.splice(start, end, self._visited(node)))]
+
+    def _inner_pops(self, node: ast.stmt) -> list[ast.Call]:
+        """Calls of a list's pop inside a larger expression, in order, where nothing else in the statement reads the list."""
+        found: list[ast.Call] = []
+        value = getattr(node, "value", None)
+        for inner in ast.walk(node):
+            if isinstance(inner, ast.IfExp | ast.BoolOp | ast.Lambda | ast.comprehension | ast.NamedExpr):
+                return []
+            if not (isinstance(inner, ast.Call) and isinstance(inner.func, ast.Attribute) and inner.func.attr == "pop"):
+                continue
+            if isinstance(inner.func.value, ast.Name) and inner is not value and K.proven(self.kinds(inner.func.value), frozenset({"list"})):
+                found.append(inner)
+        names = [c.func.value.id for c in found]  # type: ignore[attr-defined]
+        read = [n.id for n in ast.walk(node) if isinstance(n, ast.Name) and n.id in names]
+        return sorted(found, key=lambda c: (c.lineno, c.col_offset)) if len(read) == len(found) else []
+
+    def _unused(self, name: str) -> str:
+        """A name like the given one that the file does not have yet; it is taken from now on."""
+        number, free = 1, name
+        while free in self.taken:
+            number += 1
+            free = f"{name}_{number}"
+        self.taken.add(free)
+        return free
 
     def children(self, node: ast.AST) -> list[Edit]:
         edits: list[Edit] = []
@@ -650,6 +699,11 @@ class Rewriter:
                 return
 
     def visit_AugAssign(self, node: ast.AugAssign) -> list[Edit]:
+        target = node.target
+        if isinstance(target, ast.Attribute) and target.attr == "data" and K.is_tensor(self.kinds(target.value)):
+            owner, value = self.render(target.value), self._operand(node.value)
+            value = value if isinstance(node.value, ast.Constant | ast.Name | ast.Attribute | ast.Call | ast.Subscript) else f"({value})"
+            return self.replace(node, f"{owner}.set_data({owner} {_OPERATOR_TEXTS[type(node.op)]} {value})")
         if isinstance(node.target, ast.Name) and K.is_tensor(self.kinds(node.target)):
             self._check_alias(node, node.target)
         return self.children(node)
@@ -657,6 +711,8 @@ class Rewriter:
     # --- expressions -------------------------------------------------------------------------------------------------
 
     def visit_Call(self, node: ast.Call) -> list[Edit]:
+        if id(node) in self.popped:
+            return self.replace(node, self.popped[id(node)])
         """A call is rewritten once, though the calls around it ask for its text several times."""
         key = (id(node), self.context[-1])
         if key not in self._calls:
@@ -1047,6 +1103,9 @@ class Rewriter:
             return "None"
         if row.name in ("torch.nn.Sequential", "torch.nn.ModuleList") and self._needs_own_container(node, row):
             return self._adapter_call(node, row, receiver)
+        if self._is_made_parameter(node) and "requires_grad" in bound:
+            bound["requires_grad"] = Argument(K.BOOL, False)
+            written.pop("requires_grad", None)
         for guard in row.require:
             holds = truth(guard.that, bound)
             if holds is False:
@@ -1061,6 +1120,11 @@ class Rewriter:
         if not known:
             return self._adapter_call(node, row, receiver)
         return self._inline(node, row, alternative, bound, written, receiver) or self._adapter_call(node, row, receiver)
+
+    def _is_made_parameter(self, node: ast.Call) -> bool:
+        """Whether a new tensor becomes a parameter right here, whose own flag is the one that counts."""
+        parent = self.parents.get(id(node))
+        return isinstance(parent, ast.Call) and node in parent.args and self.resolve(parent.func) == "torch.nn.Parameter"
 
     def _needs_own_container(self, node: ast.Call, row: Row) -> bool:
         """Whether MindSpore's container would misname, refuse or lose what this one holds."""
@@ -1269,6 +1333,9 @@ class Rewriter:
             self.report(node, "MSP101", f"{name} is not in the table", "port it by hand, or add a row (see CONTRIBUTING)", symbol=name)
             return None
         row = rows[0]
+        if context == "base" and row.kind == "value" and row.alternatives and isinstance(_template(row.alternatives[0].to), ast.Tuple):
+            self.report(node, "MSP202", f"{name} as a base class: it is several classes here", "derive from the layer that is meant, such as BatchNorm2d", row, symbol=name)
+            return None
         if row.kind == "value" or row.kind == "attribute":
             return self._value_text(node, row)
         if context in ("annotation", "isinstance") and row.kind == "module":
@@ -1372,7 +1439,7 @@ class Rewriter:
             if row.alternatives and row.alternatives[0].to != f"self.{node.attr}":
                 self.report(node, "MSP208", f"assignment to {row.name}", "port this line by hand", row)
             return inner
-        if node.attr == "data" and self._is_written_through(parent, node):
+        if node.attr == "data" and (self._is_written_through(parent, node) or _is_stored_into(parent, node)):
             return [Edit(*self.span(node), self.splice(*self.span(node.value), inner))]
         alternative = next((a for a in row.alternatives if a.serves(self.target)), None)
         if alternative is None or alternative.to == f"self.{node.attr}":
@@ -1489,6 +1556,28 @@ class Rewriter:
         site = Site(row, {}, {}, self.splice(*self.span(node.value), inner), None, self.spell)
         return self.replace(node, self._wrapped(node, inline(site, row.alternatives[0])))
 
+    def visit_Subscript(self, node: ast.Subscript) -> list[Edit]:
+        edits = self.children(node)
+        if not K.is_tensor(self.kinds(node.value)):
+            return edits
+        elements = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
+        for element in elements:
+            if K.proven(self.kinds(element), frozenset({"ndarray"})):
+                start, end = self.span(element)
+                own = self.splice(start, end, self.visit(element))
+                edits = [e for e in edits if not start <= e.start < end] + [Edit(start, end, f"{self.spell('mindspore.Tensor')}({own})")]
+        return edits + self._whole_axes(elements)
+
+    def _whole_axes(self, elements: list[ast.expr]) -> list[Edit]:
+        """`x[mask, :]` is x[mask]: MindSpore takes a mask beside other indices for one axis, however many it has."""
+        kept = list(elements)
+        while len(kept) > 1 and (_is_whole(kept[-1]) or (isinstance(kept[-1], ast.Constant) and kept[-1].value is Ellipsis)):
+            kept.pop()
+        plain = frozenset({"int", "slice", "None", "bool"})
+        if len(kept) == len(elements) or all(isinstance(e, ast.Slice) or K.proven(self.kinds(e), plain) or _is_plain_index(e) for e in kept):
+            return []
+        return [Edit(self.span(kept[-1])[1], self.span(elements[-1])[1], "")]
+
     def visit_JoinedStr(self, node: ast.JoinedStr) -> list[Edit]:
         import sys
 
@@ -1567,10 +1656,30 @@ def _bound_by(body: list[ast.stmt]) -> set[str]:
     return found
 
 
+def _is_stored_into(parent: ast.AST | None, node: ast.expr) -> bool:
+    """Whether a tensor is the one that `x[...] = value` writes into."""
+    return isinstance(parent, ast.Subscript) and parent.value is node and isinstance(parent.ctx, ast.Store)
+
+
+def _is_whole(node: ast.expr) -> bool:
+    """The index `:`."""
+    return isinstance(node, ast.Slice) and node.lower is node.upper is node.step is None
+
+
+def _is_plain_index(node: ast.expr) -> bool:
+    """None, '...' and numbers, which are no masks."""
+    return isinstance(node, ast.Constant) or (isinstance(node, ast.UnaryOp) and isinstance(node.operand, ast.Constant))
+
+
 def _is_super(node: ast.Call) -> bool:
     return isinstance(node.func, ast.Name) and node.func.id == "super"
 
 
+_SIMPLE_STATEMENTS = frozenset({ast.Assign, ast.AugAssign, ast.AnnAssign, ast.Return, ast.Expr})
+_OPERATOR_TEXTS: dict[type[ast.operator], str] = {
+    ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/", ast.FloorDiv: "//", ast.Mod: "%", ast.Pow: "**", ast.MatMult: "@",
+    ast.BitAnd: "&", ast.BitOr: "|", ast.BitXor: "^", ast.LShift: "<<", ast.RShift: ">>",
+}  # fmt: skip
 _NEUTRAL_CONTEXTS = frozenset({"torch.nn.attention.sdpa_kernel", "torch.backends.cuda.sdp_kernel"})
 _NEUTRAL_NAMESPACES = ("torch.autograd.profiler.", "torch.profiler.", "torch.jit.")
 _CONTAINERS = frozenset({"torch.nn.Sequential", "torch.nn.ModuleList", "torch.nn.ModuleDict", "torch.nn.ParameterList", "torch.nn.ParameterDict"})

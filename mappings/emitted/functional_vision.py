@@ -100,7 +100,9 @@ def pad(input, pad, mode='constant', value=None):
     if min(pad) < 0:
         input = crop(input, pad)
         pad = tuple([max(size, 0) for size in pad])
-    return ops.pad(input, pad, mode=mode, value=value) if max(pad) > 0 else input
+    if max(pad) == 0:
+        return input
+    return ops.pad(input, pad, mode=mode, value=value) if mode == 'constant' else ops.pad(input, pad, mode=mode)
 
 
 def upsample(input, size=None, scale_factor=None, mode='nearest', align_corners=None):

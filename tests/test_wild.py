@@ -1,0 +1,102 @@
+"""Idioms of published models: what becomes of them, and what is said where they have no MindSpore form."""
+
+from __future__ import annotations
+
+import pytest
+
+from porter.convert import convert_source, convert_tree
+
+NET = "import numpy as np\nimport torch\nimport torch.nn as nn\nimport torch.nn.functional as F\n\n\nclass Net(nn.Module):\n"
+
+
+def body(lines: str, *, arguments: str = "x: torch.Tensor", method: str = "forward") -> tuple[str, tuple[str, ...]]:
+    """The ported lines of one method, and the codes of what was said."""
+    indented = "".join(f"        {line}\n" for line in lines.splitlines())
+    ported = convert_source(f"{NET}    def {method}(self{', ' if arguments else ''}{arguments}):\n{indented}")
+    text = ported.text.partition(f"def {'construct' if method == 'forward' else method}(")[2].partition(":\n")[2]
+    return "\n".join(line[8:] for line in text.splitlines()), tuple(d.code for d in ported.diagnostics)
+
+
+CASES = {
+    "a number as a flag": ("self.a = nn.Linear(2, 3, 1)", "", "__init__", "self.a = nn.Dense(2, 3, has_bias=True)"),
+    "a number as a keyword flag": ("self.a = nn.Linear(2, 3, bias=0)", "", "__init__", "self.a = nn.Dense(2, 3, has_bias=False)"),
+    "a list of cells that grows": (
+        "self.a = nn.ModuleList([])\nself.a.append(nn.ReLU())", "", "__init__",
+        "self.a = ms_extras.ModuleList([])\nself.a.append(nn.ReLU())",
+    ),
+    "a list with an empty place": (
+        "self.a = nn.ModuleList([nn.ReLU() if n else None])", "n: int", "__init__",
+        "self.a = ms_extras.ModuleList([nn.ReLU() if n else None])",
+    ),
+    "cells that a caller spreads": ("self.a = nn.ModuleList(cells)", "*cells", "__init__", "self.a = ms_extras.ModuleList(cells)"),
+    "a list of cells that stays": ("self.a = nn.ModuleList([nn.ReLU()])", "", "__init__", "self.a = nn.CellList([nn.ReLU()])"),
+    "a parameter's data scaled": (
+        "self.a = nn.Linear(2, 3)\nself.a.weight.data /= 2 + 1", "", "__init__",
+        "self.a = nn.Dense(2, 3)\nself.a.weight.set_data(self.a.weight / (2 + 1))",
+    ),
+    "a parameter's data filled": (
+        "self.a = nn.Parameter(torch.zeros(3, requires_grad=True))\nself.a.data[:] = 0.5", "", "__init__",
+        "self.a = Parameter(ops.zeros((3,)))\nself.a[:] = 0.5",
+    ),
+    "repeats as a list": ("return x.repeat([x.shape[0], 1])", "x: torch.Tensor", "forward", "return x.tile((x.shape[0], 1))"),
+    "repeats as a sum of lists": (
+        "return x.repeat([2] + [1] * n)", "x: torch.Tensor, n: int", "forward", "return x.tile(tuple([2] + [1] * n))",
+    ),
+    "a mask and whole axes": ("return x[mask, :], x[mask, ...]", "x: torch.Tensor, mask: torch.Tensor", "forward", "return x[mask], x[mask]"),
+    "a number and whole axes": ("return x[0, :], x[i, :]", "x: torch.Tensor, i: int", "forward", "return x[0, :], x[i, :]"),
+    "a store through a mask": ("x = x + 1\nx[x > 0, :] = 0.", "x: torch.Tensor", "forward", "x = x + 1\nx[x > 0] = 0."),
+    "an array as an index": ("a = np.arange(2)\nreturn x[a, 0]", "x: torch.Tensor", "forward", "a = np.arange(2)\nreturn x[Tensor(a), 0]"),
+    "a list popped inside an expression": (
+        "h = [x, x]\nreturn torch.cat((x, h.pop()), dim=1)", "x: torch.Tensor", "forward",
+        "h = [x, x]\npopped = h.pop()\nreturn ops.cat((x, popped), axis=1)",
+    ),
+    "a list popped on its own": ("h = [x, x]\ny = h.pop()\nreturn y", "x: torch.Tensor", "forward", "h = [x, x]\ny = h.pop()\nreturn y"),
+    "a profiler": (
+        "with torch.autograd.profiler.record_function('a'):\n    y = x * 2\nreturn y", "x: torch.Tensor", "forward", "y = x * 2\nreturn y",
+    ),
+    "a choice of kernels": (
+        "from torch.nn.attention import sdpa_kernel, SDPBackend\nwith sdpa_kernel([SDPBackend.MATH]):\n    y = x * 2\nreturn y",
+        "x: torch.Tensor", "forward", "y = x * 2\nreturn y",
+    ),
+    "no gradient": ("with torch.no_grad():\n    y = x * 2\nreturn y", "x: torch.Tensor", "forward", "y = x * 2\ny = ops.stop_gradient(y)\nreturn y"),
+    "padding that reflects with a value": ("return F.pad(x, (1, 2), 'reflect', 0)", "x: torch.Tensor", "forward", "return ops.pad(x, (1, 2), 'reflect')"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_an_idiom_is_ported(case: str) -> None:
+    lines, arguments, method, expected = CASES[case]
+    assert body(lines, arguments=arguments, method=method) == (expected, ())
+
+
+def test_a_call_that_only_tensors_have_proves_its_receiver() -> None:
+    text, codes = body("if z.dim() > 2:\n    z = z.transpose(1, 2)\nreturn z.size(0)", arguments="z", method="helper")
+    assert text == "if z.ndim > 2:\n    z = z.swapaxes(1, 2)\nreturn z.shape[0]"
+    assert codes == ()
+
+
+def test_calls_that_others_have_too_prove_nothing() -> None:
+    text, codes = body("meter.type('x')\nreturn arr.max(1), cfg.view(2)", arguments="meter, arr, cfg", method="helper")
+    assert text == "meter.type('x')\nreturn arr.max(1), cfg.view(2)"
+    assert "MSP301" in codes
+
+
+def test_a_method_of_the_program_proves_nothing() -> None:
+    text = f"{NET}    def dim(self):\n        return 3\n\n    def helper(self, z):\n        return z.dim()\n"
+    assert "return z.dim()" in convert_source(text).text
+
+
+def test_a_class_that_is_several_here_is_no_base() -> None:
+    ported = convert_source("from torch.nn.modules.batchnorm import _BatchNorm\n\n\nclass Norm(_BatchNorm):\n    pass\n")
+    assert [d.code for d in ported.diagnostics] == ["MSP202"]
+    assert "class Norm(_BatchNorm):" in ported.text
+
+
+def test_a_folder_without_init_that_is_imported_as_a_package_is_one() -> None:
+    sources = {
+        "net/model.py": "from torch import nn\nfrom net import parts\n\nm = nn.Dropout(parts.p)\n",
+        "net/parts.py": "p = 0.5\n",
+    }
+    tree = convert_tree(sources)
+    assert "from . import ms_extras" in tree.files["net/model.py"]
+    assert set(tree.extras) == {"net/ms_extras.py"}
