@@ -83,7 +83,6 @@ class Rewriter:
         self._calls: dict[tuple[int, str], list[Edit]] = {}
         self.replaced: dict[int, str] = {}
         self.parents, self.taken = module.explored.parents, module.explored.bound
-        self.popped: dict[int, str] = {}
         self.training = Training(self)
 
     # --- text --------------------------------------------------------------------------------------------------------
@@ -222,7 +221,7 @@ class Rewriter:
         for call in calls:
             name = self._unused("popped")
             before += f"{name} = {self.render(call)}\n{line.decode()}"
-            self.popped[id(call)] = name
+            self.replaced[id(call)] = name
         return [Edit(start, end, before + self.splice(start, end, self._visited(node)))]
 
     def _inner_pops(self, node: ast.stmt) -> list[ast.Call]:
@@ -711,8 +710,6 @@ class Rewriter:
     # --- expressions -------------------------------------------------------------------------------------------------
 
     def visit_Call(self, node: ast.Call) -> list[Edit]:
-        if id(node) in self.popped:
-            return self.replace(node, self.popped[id(node)])
         """A call is rewritten once, though the calls around it ask for its text several times."""
         key = (id(node), self.context[-1])
         if key not in self._calls:
