@@ -42,13 +42,13 @@ def convert(
         raise click.UsageError("--input belongs to --trace")
     from porter.convert import convert_tree
     from porter.files import check_output, read_tree, write_tree
-    from porter.table import load_table
+    from porter.settings import load_own
 
     texts, others = read_tree(sources)
     if output is not None:
         check_output(output, sources, force=force)
     facts = _traced(trace_spec, inputs, sources) if trace_spec else None
-    tree = convert_tree(texts, table=load_table(tuple(mappings)), target=target, facts=facts, fuse=fuse)
+    tree = convert_tree(texts, table=load_own(mappings), target=target, facts=facts, fuse=fuse)
     if diff:
         click.echo(unified_diff(texts, tree), nl=False)
     elif output is not None and not check:
@@ -123,10 +123,10 @@ def scan(sources: tuple[Path, ...], target: str, mappings: tuple[Path, ...], sty
     """Say what would port and what would not, most blocking first; writes nothing and runs nothing."""
     from porter.convert import convert_tree
     from porter.files import read_tree
-    from porter.table import load_table
+    from porter.settings import load_own
 
     texts, _ = read_tree(sources)
-    tree = convert_tree(texts, table=load_table(tuple(mappings)), target=target)
+    tree = convert_tree(texts, table=load_own(mappings), target=target)
     groups: dict[tuple[str, str], list[Diagnostic]] = {}
     for diagnostic in tree.diagnostics:
         groups.setdefault((diagnostic.code, diagnostic.symbol or diagnostic.message), []).append(diagnostic)
@@ -165,9 +165,9 @@ def _show_scan(texts: dict[str, str], tree: PortedTree, ranked: list[tuple[tuple
 def explain(name: str, mappings: tuple[Path, ...]) -> None:
     """Show what a torch name becomes: its row, what differs and why, its state on each target, an example."""
     from porter.explain import explained
-    from porter.table import load_table
+    from porter.settings import load_own
 
-    text = explained(name, load_table(tuple(mappings)))
+    text = explained(name, load_own(mappings))
     click.echo(text)
 
 
@@ -185,11 +185,14 @@ def new(name: str) -> None:
 @click.option("--schema", is_flag=True, help="Write mappings/schema.json.")
 @click.option("--html", type=click.Path(dir_okay=False, path_type=Path), help="Write the whole table as one searchable page.")
 @click.option("--check", is_flag=True, help="Write nothing; exit 1 where a page is not what the table gives.")
-def table(readme: bool, schema: bool, html: Path | None, check: bool) -> None:
+@click.option("--demand", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Say how many names of a CSV (columns api, models_executing) are proven.")
+def table(readme: bool, schema: bool, html: Path | None, check: bool, demand: Path | None) -> None:
     """Write the table's generated pages, or check that they are up to date."""
-    from porter.report.table import pages
+    from porter.report.table import demand_text, pages
     from porter.table import load_table
 
+    if demand is not None:
+        click.echo(demand_text(load_table(), demand))
     stale = []
     for path, text in pages(load_table(), readme=readme or check, schema=schema or check, html=html):
         if check:

@@ -140,8 +140,9 @@ def _proven_on(proof: dict[str, Any], versions: dict[str, str]) -> str:
 
 
 def _example(row: Row, table: Table) -> Iterator[str]:
-    example = next((e for e in row.examples if not e.get("refused")), None)
-    if example is None or not isinstance(example.get("call"), str):
+    shown = [e for e in row.examples if not e.get("refused") and isinstance(e.get("call"), str)]
+    example = next((e for e in shown if row.short_name in e["call"]), None)
+    if example is None:
         return
     after = _remembered(row, example, table)
     if after is None:

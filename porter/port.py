@@ -133,12 +133,12 @@ def run(job: Job) -> Outcome:
     from porter.commands import write_map
     from porter.convert import convert_tree
     from porter.files import write_tree
-    from porter.table import load_table
+    from porter.settings import load_own
 
     source = job.source
     with _step(1, f"tracing {source.spec}"):
         facts = _traced(source, job.inputs)
-    table = load_table(tuple(job.mappings))
+    table = load_own(tuple(job.mappings))
     with _step(2, f"converting {len(source.texts)} files"):
         tree = convert_tree(source.texts, table=table, target=job.target, facts=facts, fuse=job.fuse)
     outcome = Outcome(tree)

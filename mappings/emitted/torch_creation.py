@@ -122,3 +122,8 @@ def bartlett_window(window_length, periodic=True, *, dtype=None):
 def kaiser_window(window_length, periodic=True, beta=12.0, *, dtype=None):
     """torch.kaiser_window."""
     return _window(np.kaiser(window_length + periodic, beta), window_length, periodic, dtype)
+
+
+def polar(abs, angle):
+    """torch.polar: MindSpore's kernel leaves memory unwritten where it should broadcast."""
+    return ops.polar(abs + ops.zeros_like(angle), angle + ops.zeros_like(abs))

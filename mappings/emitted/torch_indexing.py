@@ -168,6 +168,7 @@ def cartesian_prod(*tensors):
 def unravel_index(indices, shape):
     """torch.unravel_index."""
     found = []
+    indices = indices.astype(mindspore.int64)
     for size in reversed(tuple(shape)):
         found.append(indices % size)
         indices = indices // size

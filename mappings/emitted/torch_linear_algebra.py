@@ -1,5 +1,6 @@
 """Products and factorisations of torch.* and torch.linalg that MindSpore lacks or has with other conventions."""
 
+import mindspore
 from mindspore import ops
 
 from mappings.emitted.torch_indexing import broadcast_tensors
@@ -19,6 +20,7 @@ def cross(input, other, dim=None):
 def vander(x, N=None, increasing=False):
     """torch.vander."""
     count = x.shape[-1] if N is None else N
+    x = x if x.is_floating_point() or x.is_complex() else x.astype(mindspore.int64)
     columns = [ops.pow(x, power) for power in range(count)]
     return ops.stack(columns if increasing else columns[::-1], axis=-1)
 

@@ -55,9 +55,10 @@ def prove(
     """Run the table's own proofs: each example of each ROW (a torch name, or a part of names with *) on both sides."""
     from porter.parity.pool import Job, prove_rows
     from porter.parity.proofs import keyed_rows, write_proofs
-    from porter.table import load_table
+    from porter.settings import load_own, own_tables
 
-    known = keyed_rows(load_table(tables))
+    known = keyed_rows(load_own(tables))
+    tables = own_tables(tables)
     keys = select(rows, list(known))
     results = _with_progress(prove_rows(keys, Job(tables, mutants, fuzz, seed), jobs), len(keys))
     results.sort(key=lambda r: r.key)

@@ -29,7 +29,7 @@ TRIES_PER_CALL = 6
 class FuzzResult:
     """How many random calls ran equal, were refused by a guard, gave another value, or raised something else.
 
-    `limited` gave another value within a limit that the row states; `empty` are wrong values of reductions over an axis of size 0, where MindSpore's kernels write nothing at all.
+    `limited` lie within a limit that the row states, and are not run; `empty` are wrong values of reductions over an axis of size 0, where MindSpore's kernels write nothing at all.
     """
 
     equal: int = 0
@@ -123,6 +123,8 @@ def _count(result: FuzzResult, bench: Bench, case: Case, converted: Converted) -
         return replace(result, guarded=result.guarded + 1)
     if converted.module is None:
         return replace(result, raised=(*result.raised, Failure(case.call, "load", converted.error)))
+    if _is_limited(bench, case):
+        return replace(result, limited=result.limited + 1)
     failure = compare_case(bench, case, converted.module, "PYNATIVE")
     if failure is None:
         return replace(result, equal=result.equal + 1)
@@ -132,8 +134,6 @@ def _count(result: FuzzResult, bench: Bench, case: Case, converted: Converted) -
         if failure.message.startswith("ValueError: torch."):  # an adapter's guard names the torch call
             return replace(result, guarded=result.guarded + 1)
         return replace(result, raised=(*result.raised, failure))
-    if _is_limited(bench, case):
-        return replace(result, limited=result.limited + 1)
     if _reduces_nothing(bench, case):
         return replace(result, empty=result.empty + 1)
     return replace(result, wrong=(*result.wrong, failure))

@@ -9,9 +9,10 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from porter.diagnostics import InputError
 from porter.explain import TARGETS, states
 from porter.parity.cases import CHECKS, EXAMPLE_KEYS
-from porter.parity.proofs import keyed_rows, proofs_file, read_proofs
+from porter.parity.proofs import Proof, keyed_rows, proofs_file, read_proofs
 from porter.table import ALTERNATIVE_KEYS, KINDS, ROW_KEYS, Row, Table, mappings_directory
 from porter.table import TARGETS as DEVICES
 
@@ -100,6 +101,49 @@ def _in_words(state: States) -> str:
     for target, one in zip(TARGETS, state):
         by_state.setdefault(one, []).append(target)
     return ", ".join(f"{one} on {' and '.join(targets)}" for one, targets in by_state.items())
+
+
+# --- what models use ---------------------------------------------------------------------------------------------------
+
+ENGINE = frozenset(["torch.nn.Module", "torch.autograd.Function", "torch.compiler"])  # classes and namespaces, not calls
+
+
+def demand_text(table: Table, path: Path) -> str:
+    """How many of the names that models execute are proven, and which are not, most used first."""
+    wanted = _demanded(path)
+    proofs = read_proofs()
+    missing = {name: _state_of(name, table, proofs) for name in wanted}
+    missing = {name: state for name, state in missing.items() if state not in ("proven", "engine")}
+    proven = len(wanted) - len(missing)
+    share = 100 * proven / len(wanted) if wanted else 100.0
+    lines = [f"{len(wanted)} names that models execute: {proven} proven ({share:.1f} %)"]
+    return "\n".join([*lines, *(f"  {name} ({wanted[name]} models): {state}" for name, state in missing.items())])
+
+
+def _demanded(path: Path) -> dict[str, int]:
+    """The names of a CSV with the number of models that execute each. Raises InputError for another kind of file."""
+    import csv
+
+    with path.open(encoding="utf-8", newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    if not rows or not {"api", "models_executing"} <= set(rows[0]):
+        raise InputError(f"{path}: has no columns api and models_executing")
+    found = {_full_name(row["api"]): int(row["models_executing"] or 0) for row in rows}
+    return {name: count for name, count in sorted(found.items(), key=lambda f: -f[1]) if count}
+
+
+def _full_name(name: str) -> str:
+    return f"torch.{name}" if name.startswith("Tensor.") else name
+
+
+def _state_of(name: str, table: Table, proofs: Mapping[str, Proof]) -> str:
+    """The weakest state of a name's rows that is no refusal; `engine` for what no row is about."""
+    if name in ENGINE:
+        return "engine"
+    states = {p.state for key, p in proofs.items() if key.partition("#")[0] == name}
+    if not table.get(name):
+        return "no row"
+    return next((s for s in ("failed", "documented", "proven", "refused") if s in states), "untried")
 
 
 # --- schema.json -------------------------------------------------------------------------------------------------------
