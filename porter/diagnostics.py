@@ -20,7 +20,7 @@ class Location:
 @dataclass(frozen=True, order=True)
 class Diagnostic:
     """One finding. Bands of `code`: MSP0 table, 1 name not in the table, 2 refused by a guard or target,
-    3 receiver or fact unknown, 4 weights, 5 parity, 6 porting pitfall, 9 internal."""
+    3 receiver or fact unknown, 4 weights, 5 parity, 6 porting pitfall (61: outside of GRAPH mode), 9 internal."""
 
     location: Location
     code: str

@@ -16,6 +16,7 @@ from porter.diagnostics import Diagnostic, Location
 from porter.emit import EXTRAS, adapter_name
 from porter.expression import NotInline, Site, Written, inline, is_primary
 from porter.functions import FUNCTION, function_edits, is_function, omitted_arguments
+from porter.grammar import named_edits, prepare, set_edits, state_edits, statement_edits
 from porter.guards import (
     UNKNOWN,
     Argument,
@@ -82,6 +83,7 @@ class Rewriter:
         self._inplace_cache: dict[str, set[str]] = {}
         self._calls: dict[tuple[int, str], list[Edit]] = {}
         self.replaced: dict[int, str] = {}
+        self.current_states: dict[int, str] = {}
         self.parents, self.taken = module.explored.parents, module.explored.bound
         self.training = Training(self)
 
@@ -304,6 +306,8 @@ class Rewriter:
             if node.returns is not None:
                 edits += self.visit(node.returns)
         with self.inside(node):
+            if isinstance(node, ast.FunctionDef):
+                prepare(self, node)
             edits += self.visit_body(node.body)
         return edits
 
@@ -456,7 +460,8 @@ class Rewriter:
                 edits = self._inplace_call_statement(node, call, name)
             if edits is not None:
                 return edits
-        return self.children(node)
+        edits = statement_edits(self, node)
+        return self.children(node) if edits is None else edits
 
     def visit_With(self, node: ast.With) -> list[Edit]:
         neutral = [i for i in node.items if self._is_neutral_context(i.context_expr)]
@@ -500,6 +505,14 @@ class Rewriter:
             if rows and len(rows[0].alternatives) == 1 and rows[0].alternatives[0].to in constant and name in _COMPILER_QUESTIONS:
                 return constant[rows[0].alternatives[0].to]
         return None
+
+    def visit_NamedExpr(self, node: ast.NamedExpr) -> list[Edit]:
+        edits = named_edits(self, node)
+        return self.children(node) if edits is None else edits
+
+    def visit_Set(self, node: ast.Set) -> list[Edit]:
+        edits = set_edits(self, node)
+        return self.children(node) if edits is None else edits
 
     def visit_BoolOp(self, node: ast.BoolOp) -> list[Edit]:
         neutral = isinstance(node.op, ast.And)
@@ -1482,6 +1495,9 @@ class Rewriter:
                 return self._statement(node, "")
             self.report(node, "MSP208", f"assignment to {name}", "port this line by hand", symbol=name)
             return self._keep_root(node.targets[0]) + self.visit(node.value)
+        current = state_edits(self, node) if self.current_states else None
+        if current is not None:
+            return current
         edits = self.children(node)
         closing = self._closing.get(id(node))
         if closing:

@@ -1,0 +1,244 @@
+"""GRAPH mode's grammar: statements it cannot parse in another form with the same meaning, or a word that they run in PYNATIVE only."""
+
+from __future__ import annotations
+
+import ast
+from typing import TYPE_CHECKING
+
+from porter import kinds as K
+
+if TYPE_CHECKING:
+    from porter.rewrite import Edit, Rewriter
+
+LIST = frozenset({"list"})
+HELP = "run this network in PYNATIVE mode, or write the statement in a form that mindspore.jit compiles"
+
+
+def statement_edits(rewriter: Rewriter, node: ast.Expr) -> list[Edit] | None:
+    """Another form of an expression statement in a network's own code, or None where it may stay as it is."""
+    if not in_network(rewriter):
+        return None
+    if isinstance(node.value, ast.Tuple) and all(isinstance(e, ast.Call) for e in node.value.elts):
+        return _lines(rewriter, node, [rewriter.render(e) for e in node.value.elts])
+    return _extended(rewriter, node)
+
+
+def in_network(rewriter: Rewriter) -> bool:
+    """Whether the code at hand is compiled in GRAPH mode: a method of a network that is not part of building it."""
+    return bool(rewriter.classes and rewriter.functions) and rewriter._in_forward() and (
+        rewriter.program.mixes_into_module(rewriter.classes[-1])
+    )
+
+
+def _lines(rewriter: Rewriter, node: ast.stmt, texts: list[str]) -> list[Edit] | None:
+    """One statement a line in place of one statement that stands alone on its line."""
+    if not _stands_alone(rewriter, node):
+        return None
+    return rewriter.replace(node, ("\n" + " " * node.col_offset).join(texts))
+
+
+def _extended(rewriter: Rewriter, node: ast.Expr) -> list[Edit] | None:
+    """`names.extend(["a", "b"])`: the compiler of MindSpore 2.10 crashes where a list parameter gains strings this way."""
+    call = node.value
+    if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Attribute) or call.func.attr != "extend" or len(call.args) != 1:
+        return None
+    added = call.args[0]
+    if not isinstance(added, ast.List | ast.Tuple) or not isinstance(call.func.value, ast.Name):
+        return None
+    if not all(isinstance(e, ast.Constant) and isinstance(e.value, str) for e in added.elts) or not added.elts:
+        return None
+    if not K.proven(rewriter.kinds(call.func.value), LIST):
+        return None
+    return _lines(rewriter, node, [f"{call.func.value.id}.append({rewriter.module.source(e)})" for e in added.elts])
+
+
+_REFUSED: dict[type[ast.AST], str] = {
+    ast.Try: "try", ast.Await: "await", ast.ClassDef: "a class inside a method", ast.Global: "global",
+    ast.Nonlocal: "nonlocal", ast.Delete: "del", ast.Match: "match", ast.NamedExpr: ":=", ast.Set: "a set literal",
+    ast.Import: "import", ast.ImportFrom: "import",
+}  # fmt: skip
+_PYTHON = frozenset({"int", "float", "bool", "str", "None", "Size", "dtype", "device", "function", "class"})
+
+
+def prepare(rewriter: Rewriter, method: ast.FunctionDef) -> None:
+    """Looks at a method that a network runs in its forward pass before its statements are rewritten."""
+    if not _runs_in_forward(rewriter, method):
+        return
+    for node in ast.walk(method):
+        refused = _REFUSED.get(type(node))
+        if isinstance(node, ast.NamedExpr) and _is_hoistable(rewriter, node):
+            refused = None
+        if isinstance(node, ast.Set) and _is_membership(rewriter, node):
+            refused = None
+        if refused is not None and not _vanishes(rewriter, node):
+            rewriter.report(node, "MSP611", f"PYNATIVE only: {refused} in {method.name} is outside of GRAPH mode's grammar", HELP)
+    for attribute, writes in _written(method).items():
+        _keep_current(rewriter, method, attribute, writes)
+
+
+def _is_hoistable(rewriter: Rewriter, node: ast.NamedExpr) -> bool:
+    """Whether `:=` is evaluated first thing in its statement, in an expression that stays in place."""
+    child: ast.AST = node
+    parent = rewriter.parents.get(id(node))
+    while isinstance(parent, ast.Compare | ast.BoolOp | ast.UnaryOp):
+        first = parent.left if isinstance(parent, ast.Compare) else parent.values[0] if isinstance(parent, ast.BoolOp) else parent.operand
+        if first is not child:
+            return False
+        child, parent = parent, rewriter.parents.get(id(parent))
+    if isinstance(parent, ast.If):
+        return child is parent.test and not rewriter._is_elif(parent) and _stands_alone(rewriter, parent)
+    return isinstance(parent, ast.Return | ast.Assign) and child is parent.value and _stands_alone(rewriter, parent)
+
+
+def _stands_alone(rewriter: Rewriter, statement: ast.stmt) -> bool:
+    start = rewriter.span(statement)[0]
+    data = rewriter.module.data
+    return not data[data.rfind(b"\n", 0, start) + 1 : start].strip()
+
+
+def named_edits(rewriter: Rewriter, node: ast.NamedExpr) -> list[Edit] | None:
+    """`if (n := f(x)) > 1:` as `n = f(x)` and `if n > 1:`; None where the order of evaluation forbids it."""
+    from porter.rewrite import Edit
+
+    if not in_network(rewriter) or not _is_hoistable(rewriter, node):
+        return None
+    statement: ast.AST = node
+    while not isinstance(statement, ast.stmt):
+        statement = rewriter.parents[id(statement)]
+    line = f"{node.target.id} = {rewriter.render(node.value)}\n{' ' * statement.col_offset}"
+    start, end = rewriter.span(node)
+    data = rewriter.module.data
+    if data[start - 1 : start] == b"(" and data[end : end + 1] == b")":
+        start, end = start - 1, end + 1
+    at = rewriter.span(statement)[0]
+    return [Edit(at, at, line), Edit(start, end, node.target.id)]
+
+
+def _is_membership(rewriter: Rewriter, node: ast.Set) -> bool:
+    parent = rewriter.parents.get(id(node))
+    return isinstance(parent, ast.Compare) and node in parent.comparators and all(isinstance(o, ast.In | ast.NotIn) for o in parent.ops)
+
+
+def set_edits(rewriter: Rewriter, node: ast.Set) -> list[Edit] | None:
+    """`kind in {1, 2}` as `kind in (1, 2)`."""
+    if not in_network(rewriter) or not _is_membership(rewriter, node):
+        return None
+    inside = ", ".join(rewriter.render(e) for e in node.elts)
+    return rewriter.replace(node, f"({inside}{',' if len(node.elts) == 1 else ''})")
+
+
+def _vanishes(rewriter: Rewriter, node: ast.AST) -> bool:
+    """Imports of torch go; nothing else does."""
+    if isinstance(node, ast.Import):
+        return all(rewriter.program.is_torch(a.name) for a in node.names)
+    return isinstance(node, ast.ImportFrom) and not node.level and rewriter.program.is_torch(node.module or "")
+
+
+def _runs_in_forward(rewriter: Rewriter, method: ast.FunctionDef) -> bool:
+    """Whether a method is the forward of the network at hand, or is called by it through self."""
+    if not rewriter.classes or not rewriter.program.mixes_into_module(rewriter.classes[-1]):
+        return False
+    cls = rewriter.program.classes[rewriter.classes[-1]]
+    reached, waiting = set[str](), ["forward"]
+    while waiting:
+        name = waiting.pop()
+        reached.add(name)
+        function = cls.methods.get(name)
+        if function is None:
+            continue
+        called = {n.attr for n in ast.walk(function.node) if _is_own(n) and isinstance(n, ast.Attribute)}
+        waiting += [c for c in called & cls.methods.keys() if c not in reached]
+    return method.name in reached and cls.methods.get(method.name) is not None and cls.methods[method.name].node is method
+
+
+def _is_own(node: ast.AST) -> bool:
+    return isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "self"
+
+
+def _written(method: ast.FunctionDef) -> dict[str, list[ast.Attribute]]:
+    """Attributes of self that a method assigns."""
+    found: dict[str, list[ast.Attribute]] = {}
+    for node in ast.walk(method):
+        if isinstance(node, ast.Attribute) and _is_own(node) and isinstance(node.ctx, ast.Store):
+            found.setdefault(node.attr, []).append(node)
+    return found
+
+
+def _keep_current(rewriter: Rewriter, method: ast.FunctionDef, attribute: str, writes: list[ast.Attribute]) -> None:
+    """A graph that sets self.x to a tensor and reads self.x reads what it was when the graph was compiled: a local name
+    carries the new value to the reads of the same method; reads elsewhere are named."""
+    if all(_is_python(rewriter, w) for w in writes):
+        return
+    last = min((w.lineno, w.col_offset) for w in writes)
+    reads = [n for n in ast.walk(method) if _is_own(n) and isinstance(n, ast.Attribute) and n.attr == attribute and isinstance(n.ctx, ast.Load)]
+    after = [n for n in reads if (n.lineno, n.col_offset) > last]
+    statement = rewriter.parents.get(id(writes[0]))
+    if after:
+        local = _local_for(rewriter, method, statement, attribute) if len(writes) == 1 else None
+        if local is None or not all(_is_after(n, statement) for n in after):
+            _report_state(rewriter, after[0], attribute)
+            return
+        for node in after:
+            rewriter.replaced[id(node)] = local
+    elsewhere = _read_elsewhere(rewriter, method, attribute)
+    if elsewhere is not None:
+        _report_state(rewriter, elsewhere, attribute)
+
+
+def _report_state(rewriter: Rewriter, node: ast.AST, attribute: str) -> None:
+    rewriter.report(
+        node, "MSP612", f"PYNATIVE only: self.{attribute} is set to a tensor in forward and read after: a compiled graph reads its old value",
+        "hand the tensor on as an argument and a result, or run this network in PYNATIVE mode",
+    )  # fmt: skip
+
+
+def _is_python(rewriter: Rewriter, write: ast.Attribute) -> bool:
+    known = K.without_none(rewriter.kinds(write))
+    return bool(known) and all(k.name in _PYTHON for k in known)
+
+
+def _is_after(node: ast.Attribute, statement: ast.AST | None) -> bool:
+    end = (getattr(statement, "end_lineno", 0), getattr(statement, "end_col_offset", 0))
+    return (node.lineno, node.col_offset) >= end
+
+
+def _local_for(rewriter: Rewriter, method: ast.FunctionDef, statement: ast.AST | None, attribute: str) -> str | None:
+    """The local name that holds what a statement assigns to an attribute; notes the statement's new form."""
+    if not isinstance(statement, ast.Assign) or len(statement.targets) != 1 or statement not in method.body:
+        return None
+    stores = [n for n in ast.walk(method) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)]
+    if isinstance(statement.value, ast.Name):
+        name = statement.value.id
+        return None if any(n.id == name and n.lineno > statement.lineno for n in stores) else name
+    taken = {n.id for n in ast.walk(method) if isinstance(n, ast.Name)} | rewriter.taken
+    name = attribute.lstrip("_") or "value"
+    while name in taken:
+        name += "_"
+    rewriter.current_states[id(statement)] = name
+    return name
+
+
+def _read_elsewhere(rewriter: Rewriter, method: ast.FunctionDef, attribute: str) -> ast.AST | None:
+    """A read of the attribute in another method that runs in the forward pass."""
+    cls = rewriter.program.classes[rewriter.classes[-1]]
+    for other in cls.methods.values():
+        if other.node is method or not isinstance(other.node, ast.FunctionDef) or not _runs_in_forward(rewriter, other.node):
+            continue
+        for node in ast.walk(other.node):
+            if _is_own(node) and isinstance(node, ast.Attribute) and node.attr == attribute and isinstance(node.ctx, ast.Load):
+                return node
+    return None
+
+
+def state_edits(rewriter: Rewriter, node: ast.Assign) -> list[Edit] | None:
+    """`self.x = f(y)` as `x = f(y)` and `self.x = x`, where the method reads self.x below."""
+    local = rewriter.current_states.get(id(node))
+    if local is None:
+        return None
+    return _lines(rewriter, node, [f"{local} = {rewriter.render(node.value)}", f"self.{_attribute_of(node)} = {local}"])
+
+
+def _attribute_of(node: ast.Assign) -> str:
+    target = node.targets[0]
+    assert isinstance(target, ast.Attribute)
+    return target.attr
