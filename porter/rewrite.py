@@ -16,7 +16,7 @@ from porter.diagnostics import Diagnostic, Location
 from porter.emit import EXTRAS, adapter_name
 from porter.expression import NotInline, Site, Written, inline, is_primary
 from porter.functions import FUNCTION, function_edits, is_function, omitted_arguments
-from porter.grammar import named_edits, prepare, set_edits, state_edits, statement_edits
+from porter.grammar import in_network, named_edits, prepare, set_edits, state_edits, statement_edits
 from porter.guards import (
     UNKNOWN,
     Argument,
@@ -30,6 +30,7 @@ from porter.kinds import ANY, Kinds
 from porter.layout import LONGEST, fitted
 from porter.program import Module, Program, absolute
 from porter.rearrange import Rearrangement, method_chain, short_equation
+from porter.slices import stepped_edits
 from porter.table import Alternative, Row, emitted_definitions, pure_definitions
 from porter.training import Training
 
@@ -1570,6 +1571,9 @@ class Rewriter:
         return self.replace(node, self._wrapped(node, inline(site, row.alternatives[0])))
 
     def visit_Subscript(self, node: ast.Subscript) -> list[Edit]:
+        stepped = stepped_edits(self, node) if in_network(self) else None
+        if stepped is not None:
+            return stepped
         edits = self.children(node)
         if not K.is_tensor(self.kinds(node.value)):
             return edits

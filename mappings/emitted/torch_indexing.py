@@ -215,3 +215,12 @@ def unique(input, sorted=True, return_inverse=False, return_counts=False, dim=No
     if return_counts:
         found.append((inverse.expand_dims(0) == ops.arange(values.shape[0]).expand_dims(1)).astype(mindspore.int64).sum(1))
     return values if len(found) == 1 else tuple(found)
+
+
+def stepped(x, axes, steps):
+    """x with every step-th element along an axis, or along several: on CPU a stepped slice of MindSpore 2.10 has no gradient."""
+    if isinstance(axes, int):
+        axes, steps = (axes,), (steps,)
+    for axis, step in zip(axes, steps):
+        x = ops.gather(x, ops.arange(0, x.shape[axis], step), axis)
+    return x
