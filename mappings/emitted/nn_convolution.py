@@ -197,12 +197,15 @@ class ConvTranspose2d(nn.Conv2dTranspose):
         self.groups = groups
 
     def construct(self, x, output_size=None):
+        return self.convolve(x, self.weight, output_size)
+
+    def convolve(self, x, weight, output_size):
         batch = x if x.ndim == 4 else x.expand_dims(0)
         height, width = (
             (batch.shape[i + 2] - 1) * self.strides[i] + self.dilations[i] * (self.kernels[i] - 1) + 1
             for i in (0, 1)
         )
-        whole = self.conv2d_transpose(batch, self.weight, (batch.shape[0], self.out_channels, height, width))
+        whole = self.conv2d_transpose(batch, weight, (batch.shape[0], self.out_channels, height, width))
         y = cut_transposed(whole, self.pads, missing_output(self, x, output_size))
         if self.has_bias:
             y = self.bias_add(y, self.bias)
@@ -246,9 +249,12 @@ class ConvTranspose1d(nn.Conv1dTranspose):
         self.groups = groups
 
     def construct(self, x, output_size=None):
+        return self.convolve(x, self.weight, output_size)
+
+    def convolve(self, x, weight, output_size):
         batch = (x if x.ndim == 3 else x.expand_dims(0)).expand_dims(2)
         length = (batch.shape[3] - 1) * self.strides[0] + self.dilations[0] * (self.kernels[0] - 1) + 1
-        whole = self.conv2d_transpose(batch, self.weight, (batch.shape[0], self.out_channels, 1, length))
+        whole = self.conv2d_transpose(batch, weight, (batch.shape[0], self.out_channels, 1, length))
         y = cut_transposed(whole.squeeze(2), self.pads, missing_output(self, x, output_size))
         if self.has_bias:
             y = y + self.bias.expand_dims(-1)
@@ -296,12 +302,15 @@ class ConvTranspose3d(nn.Cell):
             )
 
     def construct(self, x, output_size=None):
+        return self.convolve(x, self.weight, output_size)
+
+    def convolve(self, x, weight, output_size):
         batch = x if x.ndim == 5 else x.expand_dims(0)
         outputs = []
         channels = self.in_channels // self.groups
         for g in range(self.groups):
             spaced = ops.narrow(batch, 1, g * channels, channels)
-            kernel = ops.flip(ops.narrow(self.weight, 0, g * channels, channels), (2, 3, 4)).swapaxes(0, 1)
+            kernel = ops.flip(ops.narrow(weight, 0, g * channels, channels), (2, 3, 4)).swapaxes(0, 1)
             for i in range(3):
                 spaced = zeros_between(spaced, i + 2, self.strides[i])
                 kernel = zeros_between(kernel, i + 2, self.dilations[i])

@@ -275,7 +275,7 @@ def _roots(text: str) -> set[str]:
 
 
 def _class(row: Row, example: Example, case: Case) -> str:
-    held = row.kind == "module" and own_call(row, ast.parse(example.call, mode="eval")) is not None
+    held = (row.kind == "module" or row.returns == "module") and own_call(row, ast.parse(example.call, mode="eval")) is not None
     return _module_class(example, case) if held else _function_class(example, case)
 
 
