@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import inspect
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
@@ -355,6 +356,11 @@ def _commas(arguments: list[cst.Arg], original: cst.Call) -> list[cst.Arg]:
 # --- other expressions -------------------------------------------------------------------------------------------------
 
 
+def _is_unsigned(text: str) -> bool:
+    """Whether a text is a number without a sign: it binds as tightly as a name."""
+    return bool(re.fullmatch(r"(\d+\.?\d*|\.\d+)(e[-+]?\d+)?", text.strip(), re.IGNORECASE))
+
+
 def _expression(node: ast.expr, site: Site, *, tight: bool = False) -> str:
     """An expression of a row as source: constants computed, parameters replaced by the author's text."""
     folded = _folded(node, site)
@@ -410,7 +416,7 @@ class _Substitute:
         return marked
 
     def mark(self, text: str, tight: bool) -> ast.expr:
-        if tight and not is_primary(text) and not text.strip().isdecimal():
+        if tight and not is_primary(text) and not _is_unsigned(text):
             text = f"({text})"
         name = f"porter_{len(self.replacements)}_mark"
         self.replacements[name] = text

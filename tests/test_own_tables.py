@@ -47,7 +47,7 @@ def test_rows_of_the_project_add_and_override(project: Path) -> None:
     assert result.exit_code == 0, result.output
     text = (project / "out" / "net.py").read_text()
     assert "nn.LeakyReLU(0.0)" in text
-    assert "ops.rsqrt(ops.square(x).mean() + (0.1))" in text
+    assert "ops.rsqrt(ops.square(x).mean() + 0.1)" in text
 
 
 def test_a_row_that_contradicts_a_proven_one_wins_with_a_notice(project: Path) -> None:
