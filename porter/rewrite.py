@@ -16,7 +16,7 @@ from porter.diagnostics import Diagnostic, Location
 from porter.emit import EXTRAS, adapter_name
 from porter.expression import NotInline, Site, Written, inline, is_primary
 from porter.functions import FUNCTION, function_edits, is_function, omitted_arguments
-from porter.grammar import in_network, named_edits, prepare, set_edits, state_edits, statement_edits
+from porter.grammar import named_edits, prepare, set_edits, state_edits, statement_edits
 from porter.guards import (
     UNKNOWN,
     Argument,
@@ -1571,7 +1571,7 @@ class Rewriter:
         return self.replace(node, self._wrapped(node, inline(site, row.alternatives[0])))
 
     def visit_Subscript(self, node: ast.Subscript) -> list[Edit]:
-        stepped = stepped_edits(self, node) if in_network(self) else None
+        stepped = stepped_edits(self, node) if self.functions and self._in_forward() else None
         if stepped is not None:
             return stepped
         edits = self.children(node)
