@@ -6,7 +6,7 @@ import ast
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any, TypeGuard
 
 import libcst as cst
@@ -28,6 +28,7 @@ from porter.guards import (
 from porter.infer import Inference, span_of
 from porter.kinds import ANY, Kinds
 from porter.layout import LONGEST, fitted
+from porter.members import CELL_MEMBERS, own_name
 from porter.program import Module, Program, absolute
 from porter.rearrange import Rearrangement, method_chain, short_equation
 from porter.slices import stepped_edits
@@ -345,6 +346,8 @@ class Rewriter:
         new = RENAMED_METHODS.get(node.name)
         while isinstance(parent, ast.If | ast.Try):
             parent = self.parents.get(id(parent))
+        if new is None and node.name in CELL_MEMBERS:
+            new = own_name(node.name)
         if new is None or not isinstance(parent, ast.ClassDef) or not self.classes:
             return []
         if not self.program.mixes_into_module(self.classes[-1]):
@@ -1283,6 +1286,8 @@ class Rewriter:
             edits = self._reference(node)
             if edits is not None:
                 return edits
+        elif node.id in CELL_MEMBERS and not self.functions and self.classes and self.program.mixes_into_module(self.classes[-1]):
+            return self.replace(node, own_name(node.id))  # an attribute of the class
         return []
 
     def visit_Attribute(self, node: ast.Attribute) -> list[Edit]:
@@ -1295,7 +1300,9 @@ class Rewriter:
         return self._value_attribute(node)
 
     def visit_Constant(self, node: ast.Constant) -> list[Edit]:
-        """An annotation written as a string names torch's classes too."""
+        """An annotation written as a string names torch's classes too; so does a string that names an attribute."""
+        if node.value in CELL_MEMBERS and self._names_own_member(node):
+            return self.replace(node, repr(own_name(node.value)).replace("'", self.quote))
         if self.context[-1] != "annotation" or not isinstance(node.value, str) or self._in_literal(node):
             return []
         try:
@@ -1418,6 +1425,10 @@ class Rewriter:
         """An attribute of a tensor, of a named result, or of a torch.nn layer."""
         base = K.without_none(self.kinds(node.value))
         inner = self.visit(node.value)
+        if node.attr in CELL_MEMBERS:
+            renamed = self._own_member(node, base)
+            if renamed is not None:
+                return [*inner, *renamed]
         if not base:
             return inner
         field_index = {k.fields.index(node.attr) for k in base if node.attr in k.fields}
@@ -1428,6 +1439,38 @@ class Rewriter:
         if K.names(base) <= {"object"} and all(self._is_cell(k.of) for k in base):
             return self._cell_attribute(node, base, inner)
         return inner
+
+    def _own_member(self, node: ast.Attribute, base: Kinds) -> list[Edit] | None:
+        """An attribute of the program's own networks whose name mindspore.nn.Cell uses itself."""
+        if node.attr not in self._own_members:
+            return None
+        networks = [k for k in base if k.name in ("object", "class", "super") and self.program.mixes_into_module(k.of)]
+        if base and len(networks) == len(base):
+            return [self._attribute_name(node, own_name(node.attr))]
+        if not base or base & ANY or networks:
+            self.report(
+                node, "MSP210", f".{node.attr} may be the network's own attribute, which is called {own_name(node.attr)} here",
+                f"mindspore.nn.Cell has a member {node.attr}; write {own_name(node.attr)} if a network is meant, or annotate the receiver",
+            )  # fmt: skip
+        return None
+
+    def _names_own_member(self, node: ast.Constant) -> bool:
+        """Whether a string names an attribute of a network: register_buffer('phase', ...), getattr(self, 'phase')."""
+        call = self.parents.get(id(node))
+        if not isinstance(call, ast.Call) or node not in call.args[:2] or node.value not in self._own_members:
+            return False
+        if isinstance(call.func, ast.Attribute):
+            return call.func.attr in ("register_buffer", "register_parameter", "add_module", "register_module")
+        base = self.kinds(call.args[0])
+        asks = isinstance(call.func, ast.Name) and call.func.id in ("getattr", "hasattr", "setattr", "delattr")
+        return asks and bool(base) and all(k.name == "object" and self.program.mixes_into_module(k.of) for k in base)
+
+    @cached_property
+    def _own_members(self) -> set[str]:
+        """Names of Cell members that networks of the program give to attributes or methods of their own."""
+        stored = {name for kind, owner, name in self.inference.store if kind == "attr" and self.program.mixes_into_module(owner)}
+        defined = {n for name, cls in self.program.classes.items() if self.program.mixes_into_module(name) for n in cls.methods}
+        return (stored | defined) & CELL_MEMBERS
 
     def _tensor_attribute(self, node: ast.Attribute, inner: list[Edit]) -> list[Edit]:
         parent = self.parents.get(id(node))

@@ -100,3 +100,62 @@ def test_a_folder_without_init_that_is_imported_as_a_package_is_one() -> None:
     tree = convert_tree(sources)
     assert "from . import ms_extras" in tree.files["net/model.py"]
     assert set(tree.extras) == {"net/ms_extras.py"}
+
+
+MEMBERS = """
+from torch import nn
+
+
+class Net(nn.Module):
+    shard = 4
+
+    def __init__(self, phase='train'):
+        super().__init__()
+        self.phase = phase
+        self.cells = nn.Sequential(nn.Linear(3, 5))
+        self.register_buffer('param_prefix', None)
+
+    def get_scope(self):
+        return self.phase + getattr(self, 'phase')
+
+    def forward(self, x):
+        return self.cells(x), self.param_prefix, self.shard
+
+
+def other(thing, cfg: dict):
+    return thing.phase, Net().get_scope(), cfg['phase']
+"""
+
+
+def test_attributes_that_cell_has_itself_get_names_of_their_own() -> None:
+    ported = convert_source(MEMBERS)
+    for line in (
+        "    shard_ = 4", "        self.phase_ = phase", "        self.cells_ = nn.SequentialCell(nn.Dense(3, 5))",
+        "'param_prefix_', None)", "    def get_scope_(self):", "        return self.phase_ + getattr(self, 'phase_')",
+        "        return self.cells_(x), self.param_prefix_, self.shard_", "    return thing.phase, Net().get_scope_(), cfg['phase']",
+    ):  # fmt: skip
+        assert line in ported.text
+    assert [d.code for d in ported.diagnostics] == ["MSP210"]  # thing may be a network
+
+
+def test_other_classes_keep_their_names() -> None:
+    text = "from torch import nn\n\n\nclass Config:\n    def __init__(self):\n        self.phase = 1\n        self.cells = nn.ReLU()\n"
+    assert "self.phase = 1" in convert_source(text).text
+    assert convert_source(text).diagnostics == ()
+
+
+def test_the_checkpoint_has_torchs_names() -> None:
+    mindspore = pytest.importorskip("mindspore")
+    from porter.table import load_table
+    from porter.weights.cells import plan_of
+
+    class Net(mindspore.nn.Cell):  # type: ignore[misc, name-defined]
+        def __init__(self) -> None:
+            super().__init__()
+            self.cells_ = mindspore.nn.SequentialCell(mindspore.nn.Dense(3, 5))
+            self.phase_ = mindspore.Parameter(mindspore.ops.ones((2,)))
+
+    slots = plan_of(Net(), load_table().cell_weights()).slots
+    assert {slot.name: slot.torch for slot in slots} == {
+        "phase_": ("phase",), "cells_.0.weight": ("cells.0.weight",), "cells_.0.bias": ("cells.0.bias",),
+    }  # fmt: skip

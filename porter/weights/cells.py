@@ -15,6 +15,7 @@ from types import ModuleType
 from typing import Any
 
 from porter.diagnostics import InputError
+from porter.members import torch_name
 from porter.weights.ckpt import BY_NAME
 from porter.weights.names import CellWeights, Plan, Slot
 
@@ -221,10 +222,10 @@ class _Walk:
             own |= self._apply(cell, row, prefix)
         for name, parameter in _parameters(cell):
             if id(parameter) not in own:
-                self._name(parameter, prefix + name)
+                self._name(parameter, prefix + torch_name(name))
         moved = {**(moved or {}), **{path: prefix + torch for path, torch in self._fused(cell).items()}}
         for name, child in _children(cell):
-            path = moved.get(name, prefix + name)
+            path = moved.get(name, prefix + torch_name(name))
             below = {
                 key[len(name) + 1 :]: torch for key, torch in moved.items() if key.startswith(name + ".")
             }
