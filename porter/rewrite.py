@@ -456,6 +456,9 @@ class Rewriter:
     def visit_Expr(self, node: ast.Expr) -> list[Edit]:
         call = node.value
         if isinstance(call, ast.Call):
+            looped = self._extended_by_loop(node, call)
+            if looped is not None:
+                return looped
             name = self.resolve(call.func)
             if name is not None and any(r.drop for r in self.table.get(name)):
                 return self._statement(node, "")
@@ -466,6 +469,36 @@ class Rewriter:
                 return edits
         edits = statement_edits(self, node)
         return self.children(node) if edits is None else edits
+
+    def _extended_by_loop(self, node: ast.Expr, call: ast.Call) -> list[Edit] | None:
+        """`y.extend(f(y[-1]) for m in ms)` as a loop: GRAPH mode computes all elements before y has the first of them."""
+        func, elements = call.func, call.args[0] if len(call.args) == 1 and not call.keywords else None
+        if not (isinstance(func, ast.Attribute) and func.attr == "extend" and isinstance(elements, ast.GeneratorExp)):
+            return None
+        generator = elements.generators[0]
+        start, end = self.span(node)
+        line = self.module.data[self.module.data.rfind(b"\n", 0, start) + 1 : start].decode()
+        if len(elements.generators) > 1 or generator.ifs or generator.is_async or line.strip() or b"#" in self.module.data[start:end]:
+            return None
+        if not self.functions or not self.classes or not self.program.mixes_into_module(self.classes[-1]):
+            return None
+        bound = {n.id for n in ast.walk(generator.target) if isinstance(n, ast.Name)}
+        if not self._reads(elements.elt, func.value) or bound & {n.id for n in self._names_outside(node)}:
+            return None
+        target, loop = self.module.source(generator.target), self.render(generator.iter)
+        added = f"{self.render(func.value)}.append({self.render(elements.elt)})"
+        return [Edit(start, end, f"for {target} in {loop}:\n{line}    {added}")]
+
+    def _reads(self, node: ast.AST, subject: ast.expr) -> bool:
+        wanted = ast.unparse(subject)
+        return any(isinstance(n, ast.Name | ast.Attribute) and ast.unparse(n) == wanted for n in ast.walk(node))
+
+    def _names_outside(self, node: ast.stmt) -> Iterator[ast.Name]:
+        """Names of the function around a statement, those of the statement left out, and '_', which nobody reads."""
+        inside = {id(n) for n in ast.walk(node)}
+        for other in ast.walk(self.functions[-1]):
+            if isinstance(other, ast.Name) and id(other) not in inside and other.id != "_":
+                yield other
 
     def visit_With(self, node: ast.With) -> list[Edit]:
         neutral = [i for i in node.items if self._is_neutral_context(i.context_expr)]
@@ -1675,7 +1708,7 @@ _OVERLOADS = frozenset({"torch.jit._overload_method", "torch.jit._overload", "to
 _COMPILER_QUESTIONS = frozenset(
     f"torch.{n}" for n in (
         "jit.is_scripting", "jit.is_tracing", "compiler.is_compiling", "compiler.is_dynamo_compiling", "compiler.is_exporting",
-        "onnx.is_in_onnx_export", "_C._get_tracing_state", "jit._unwrap_optional", "overrides.has_torch_function",
+        "onnx.is_in_onnx_export", "_C._get_tracing_state", "_C._is_tracing", "jit._unwrap_optional", "overrides.has_torch_function",
         "overrides.has_torch_function_unary", "overrides.has_torch_function_variadic", "_utils.is_compiling",
     )
 )  # fmt: skip

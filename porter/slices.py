@@ -38,7 +38,7 @@ def _has_step(node: ast.expr) -> bool:
 def _is_plain(rewriter: Rewriter, node: ast.expr) -> bool:
     if isinstance(node, ast.Slice) or (isinstance(node, ast.Constant) and (node.value is None or node.value is Ellipsis)):
         return True
-    return constant_of(node) is not UNKNOWN and isinstance(constant_of(node), int) or K.proven(rewriter.kinds(node), frozenset({"int"}))
+    return (constant_of(node) is not UNKNOWN and isinstance(constant_of(node), int)) or K.proven(rewriter.kinds(node), frozenset({"int"}))
 
 
 def _axes(elements: list[ast.expr]) -> list[int] | None:

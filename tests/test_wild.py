@@ -51,6 +51,17 @@ CASES = {
         "h = [x, x]\npopped = h.pop()\nreturn ops.cat((x, popped), axis=1)",
     ),
     "a list popped on its own": ("h = [x, x]\ny = h.pop()\nreturn y", "x: torch.Tensor", "forward", "h = [x, x]\ny = h.pop()\nreturn y"),
+    "a list extended by what reads it": (
+        "y = [x]\ny.extend(m(y[-1]) for m in self.ms)\nreturn y", "x: torch.Tensor", "forward",
+        "y = [x]\nfor m in self.ms:\n    y.append(m(y[-1]))\nreturn y",
+    ),
+    "a list extended by other things": (
+        "y = [x]\ny.extend(m(x) for m in self.ms)\nreturn y", "x: torch.Tensor", "forward", "y = [x]\ny.extend(m(x) for m in self.ms)\nreturn y",
+    ),
+    "a loop variable that is read elsewhere": (
+        "m, y = 1, [x]\ny.extend(m(y[-1]) for m in self.ms)\nreturn y, m", "x: torch.Tensor", "forward",
+        "m, y = 1, [x]\ny.extend(m(y[-1]) for m in self.ms)\nreturn y, m",
+    ),
     "a profiler": (
         "with torch.autograd.profiler.record_function('a'):\n    y = x * 2\nreturn y", "x: torch.Tensor", "forward", "y = x * 2\nreturn y",
     ),
