@@ -97,6 +97,14 @@ class Program:
     classes: dict[str, Class] = field(default_factory=dict)
 
     @property
+    def makes_empty(self) -> bool:
+        """Whether any module writes out a one-dimensional tensor without elements."""
+        cached: bool | None = getattr(self, "_makes_empty", None)
+        if cached is None:
+            cached = self._makes_empty = any(m.explored.makes_empty for m in self.modules.values())
+        return cached
+
+    @property
     def strings(self) -> list[str]:
         """Every short string literal of the program, f-strings as patterns with {} for what is computed."""
         cached: list[str] | None = getattr(self, "_strings", None)
@@ -307,6 +315,7 @@ class Explored:
     bound: set[str] = field(default_factory=set)
     imports: list[ast.Import | ast.ImportFrom] = field(default_factory=list)
     strings: list[ast.Constant | ast.JoinedStr] = field(default_factory=list)
+    makes_empty: bool = False
 
 
 def explore(tree: ast.Module) -> Explored:
@@ -325,6 +334,8 @@ def explore(tree: ast.Module) -> Explored:
             if type(node.value) is str:  # type: ignore[attr-defined]
                 found.strings.append(node)  # type: ignore[arg-type]
             continue
+        if kind is ast.Call:
+            found.makes_empty = found.makes_empty or _makes_empty(node)  # type: ignore[arg-type]
         if kind in _NAMING:
             _note(node, found)
         for name in node._fields:
@@ -338,6 +349,21 @@ def explore(tree: ast.Module) -> Explored:
                         parents[id(child)] = node
                         stack.append(child)
     return found
+
+
+_OF_VALUES = frozenset({"tensor", "as_tensor", "new_tensor", "Tensor", "FloatTensor", "DoubleTensor", "HalfTensor", "LongTensor", "IntTensor", "BoolTensor"})
+_OF_SIZES = frozenset({"empty", "zeros", "ones", "rand", "randn", "full", "new_empty", "new_zeros", "new_ones", "new_full", "new"}) | _OF_VALUES
+
+
+def _makes_empty(node: ast.Call) -> bool:
+    """Whether a call writes out a one-dimensional tensor without elements: torch.empty(0), torch.tensor([])."""
+    name = node.func.attr if isinstance(node.func, ast.Attribute) else node.func.id if isinstance(node.func, ast.Name) else ""
+    if name not in _OF_SIZES:
+        return False
+    if not node.args:
+        return name == "new" or name.endswith("Tensor")
+    first = ast.unparse(node.args[0]) if len(node.args) == 1 or name.endswith("full") or name in _OF_VALUES else ""
+    return first in ("[]", "()") if name in _OF_VALUES and first != "0" else first in ("0", "(0,)", "[0]")
 
 
 _NAMING = frozenset({ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.arg, ast.Import, ast.ImportFrom, ast.JoinedStr})

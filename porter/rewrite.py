@@ -1197,9 +1197,20 @@ class Rewriter:
         return any(name == target.attr and owners & set(self._family(owner)) for owner, name in self.inference.grown_attributes)
 
     def _measured(self, node: ast.Call) -> dict[str, Argument]:
-        """Facts that only a traced run gives: the height and width that reach a layer."""
+        """Facts of a call beside its arguments: the height and width that reach a layer, whether it may join empty tensors."""
+        facts = {"may_be_empty": Argument(K.BOOL, self._may_join_empty(node))}
         seen = self.inference.facts.in_hw.get(span_of(self.module, node), frozenset())
-        return {"in_hw": Argument(ANY, next(iter(seen)))} if len(seen) == 1 else {}
+        return {**facts, "in_hw": Argument(ANY, next(iter(seen)))} if len(seen) == 1 else facts
+
+    def _may_join_empty(self, node: ast.Call) -> bool:
+        """Whether one of the tensors that a call is given in a list may have the shape (0,): a traced run says of each."""
+        if not self.program.makes_empty:
+            return False
+        listed = node.args[0] if node.args else next((k.value for k in node.keywords if k.arg == "tensors"), None)
+        if not isinstance(listed, ast.List | ast.Tuple) or not listed.elts:
+            return True
+        shapes = [self.inference.facts.shapes.get(span_of(self.module, e), frozenset()) for e in listed.elts]
+        return not all(shapes) or any((0,) in seen for seen in shapes)
 
     def _overload(self, node: ast.Call, rows: tuple[Row, ...], receiver: ast.expr | None) -> tuple[Row | None, bool]:
         if len(rows) == 1 and rows[0].where is None:

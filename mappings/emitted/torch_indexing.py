@@ -224,3 +224,14 @@ def stepped(x, axes, steps):
     for axis, step in zip(axes, steps):
         x = ops.gather(x, ops.arange(0, x.shape[axis], step), axis)
     return x
+
+
+def cat(tensors, dim=0, *, out=None):
+    """torch.cat: tensors of the shape (0,) are skipped."""
+    kept = [tensor for tensor in tensors if tensor.shape != (0,)]
+    if len(kept) == 0:
+        return tensors[0]
+    for tensor in tensors:
+        if tensor.shape == (0,) and tensor.dtype != kept[0].dtype:
+            raise ValueError(f'an empty tensor of {tensor.dtype} is joined to one of {kept[0].dtype}: convert it first')
+    return ops.cat(kept, dim)
