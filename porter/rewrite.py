@@ -31,7 +31,7 @@ from porter.layout import LONGEST, fitted
 from porter.members import CELL_MEMBERS, own_name
 from porter.program import Module, Program, absolute
 from porter.rearrange import Rearrangement, method_chain, short_equation
-from porter.slices import stepped_edits
+from porter.slices import empty_axis_edits, stepped_edits
 from porter.table import Alternative, Row, emitted_definitions, pure_definitions
 from porter.training import Training
 
@@ -1661,7 +1661,7 @@ class Rewriter:
         stepped = stepped_edits(self, node) if self.functions and self._in_forward() else None
         if stepped is not None:
             return stepped
-        edits = self.children(node)
+        edits = [*self.children(node), *empty_axis_edits(self, node)]
         if not K.is_tensor(self.kinds(node.value)):
             return edits
         elements = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from porter import kinds as K
 from porter.guards import UNKNOWN, constant_of
+from porter.infer import span_of
 
 if TYPE_CHECKING:
     from porter.rewrite import Edit, Rewriter
@@ -29,6 +30,26 @@ def stepped_edits(rewriter: Rewriter, node: ast.Subscript) -> list[Edit] | None:
     name = rewriter.spell("emitted.stepped")
     listed = (str(axes[0]), steps[0]) if len(axes) == 1 else (str(tuple(axes)), f"({', '.join(steps)})")
     return rewriter.replace(node, f"{name}({picked}, {listed[0]}, {listed[1]})")
+
+
+def empty_axis_edits(rewriter: Rewriter, node: ast.Subscript) -> list[Edit]:
+    """`x[:-1]` as `x[:max(x.shape[0] - 1, 0)]` where a traced run saw the axis empty: PYNATIVE mode cannot count from its end."""
+    shapes = rewriter.inference.facts.shapes.get(span_of(rewriter.module, node.value), frozenset())
+    if not any(0 in shape for shape in shapes) or not isinstance(node.value, ast.Name | ast.Attribute):
+        return []
+    edits: list[Edit] = []
+    axis = 0
+    for element in node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]:
+        if not _is_plain(rewriter, element) or constant_of(element) is Ellipsis:
+            return edits
+        if isinstance(element, ast.Slice) and any(len(shape) > axis and shape[axis] == 0 for shape in shapes):
+            for bound in (element.lower, element.upper):
+                count = constant_of(bound) if bound is not None else None
+                if bound is not None and isinstance(count, int) and count < 0:
+                    length = f"{rewriter.render(node.value)}.shape[{axis}]"
+                    edits += rewriter.replace(bound, f"max({length} - {-count}, 0)")
+        axis += constant_of(element) is not None
+    return edits
 
 
 def _has_step(node: ast.expr) -> bool:

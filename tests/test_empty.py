@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import mindspore as ms
 import numpy as np
@@ -12,6 +13,7 @@ import pytest
 import torch
 
 from porter.convert import convert_source
+from porter.trace import Facts
 
 SOURCE = """import torch
 from torch import nn
@@ -65,3 +67,25 @@ def test_empty_tensors_are_skipped(
 @pytest.mark.parametrize("other", ["torch.empty(2, 0)", "torch.zeros(0, 3)", "torch.zeros(3)", "torch.zeros(2, 0, 3)"])
 def test_other_programs_keep_the_plain_call(other: str) -> None:
     assert "return ops.cat([x, nothing, y], self.dim) * 2" in _port(SOURCE.format(empty=other))
+
+
+SLICED = """import torch
+
+
+def ends(x: torch.Tensor, y: torch.Tensor):
+    return x[:-1], x[:, -2:], x[1:], y[:-1]
+"""
+
+
+def test_the_end_of_an_axis_that_a_trace_saw_empty() -> None:
+    """PYNATIVE mode cannot count from the end of an empty axis; other slices stay as they are."""
+    spans = [("example.py", 5, column, 5, column + 1) for column in (11, 19, 29, 36)]
+    shapes = [(0, 3), (0, 3), (0, 3), (2, 3)]
+    facts = Facts(shapes={s: frozenset([shape]) for s, shape in zip(spans, shapes, strict=True)})
+    text = convert_source(SLICED, path="example.py", facts=facts).text
+    assert "return x[:max(x.shape[0] - 1, 0)], x[:, -2:], x[1:], y[:-1]" in text
+    space: dict[str, Any] = {}
+    exec(text, space)
+    x, y = np.zeros((0, 3), np.float32), np.ones((2, 3), np.float32)
+    shapes = [part.shape for part in space["ends"](ms.Tensor(x), ms.Tensor(y))]
+    assert shapes == [(0, 3), (0, 2), (0, 3), (1, 3)]
