@@ -104,6 +104,8 @@ def _convert_tree(sources: Mapping[str, str], table: Table, target: str, facts: 
 def _convert_module(
     program: Program, module: Module, inference: Inference, target: str, plan: FusionPlan | None
 ) -> tuple[Needs, str, list[Diagnostic]]:
+    if _is_ported(program, module):
+        return Needs(), module.text, []
     rewriter = Rewriter(program, module, inference, target)
     rewriter.fusions = plan
     try:
@@ -118,6 +120,12 @@ def _convert_module(
         )  # fmt: skip
         return Needs(), module.text, [problem]
     return rewriter.needs, text, rewriter.diagnostics
+
+
+def _is_ported(program: Program, module: Module) -> bool:
+    """Whether a file stands on MindSpore already: its tensors are MindSpore's, whatever their methods are called."""
+    roots = {name.partition(".")[0] for name in [*module.imports.values(), *module.stars]}
+    return "mindspore" in roots and not any(program.is_torch(name) for name in [*module.imports.values(), *module.stars])
 
 
 def _check(text: str, module: Module) -> None:

@@ -56,6 +56,7 @@ class Inference:
         self.current = ""
         self.seeds: dict[Key, Kinds] = {}
         self.guessed: set[Key] = set()
+        self.annotations: dict[int, tuple[ast.expr, Kinds]] = {}
         self.grown_containers = False
         self.grown_attributes: set[tuple[str, str]] = set()
         self.handlers = {getattr(ast, n[4:]): n for n in dir(self) if n.startswith("_of_")}
@@ -496,6 +497,13 @@ class Inference:
         """What an annotation promises; ANY where it says nothing of use, nothing where there is none."""
         if node is None:
             return NOTHING
+        known = self.annotations.get(id(node))
+        if known is None:
+            # the node is kept beside its kinds: an id is another node's once a node is gone
+            known = self.annotations[id(node)] = (node, self._read_annotation(node, scope))
+        return known[1]
+
+    def _read_annotation(self, node: ast.expr, scope: Scope) -> Kinds:
         if isinstance(node, ast.Constant):
             if node.value is None:
                 return K.NONE

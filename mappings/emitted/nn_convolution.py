@@ -45,7 +45,7 @@ class Conv1d(nn.Conv1d):
     def construct(self, x):
         if self.pads != (0, 0):
             x = ops.pad(x, self.pads, mode=self.mode)
-        return super(Conv1d, self).construct(x)
+        return super().construct(x)
 
 
 class Conv2d(nn.Conv2d):
@@ -86,7 +86,7 @@ class Conv2d(nn.Conv2d):
     def construct(self, x):
         if self.padding_mode != 'zeros':
             x = ops.pad(x, self.pads, mode=self.padding_mode)
-        return super(Conv2d, self).construct(x)
+        return super().construct(x)
 
 
 class Conv3d(nn.Conv3d):
@@ -127,7 +127,7 @@ class Conv3d(nn.Conv3d):
     def construct(self, x):
         if self.padding_mode != 'zeros':
             x = ops.pad(x, self.pads, mode=self.padding_mode)
-        return super(Conv3d, self).construct(x)
+        return super().construct(x)
 
 
 def missing_output(cell, x, output_size):

@@ -13,7 +13,7 @@ class Dropout(nn.Dropout):
     def construct(self, x):
         if self.drops_all and self.training:
             return x * 0
-        return super(Dropout, self).construct(x)
+        return super().construct(x)
 
 
 class Dropout1d(nn.Cell):

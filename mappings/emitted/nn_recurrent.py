@@ -41,10 +41,10 @@ class LSTM(nn.LSTM):
 
     def construct(self, x, hx=None, seq_length=None):
         if x.ndim == 3:
-            return super(LSTM, self).construct(x, hx, seq_length)
+            return super().construct(x, hx, seq_length)
         if hx is not None:
             hx = (hx[0].expand_dims(1), hx[1].expand_dims(1))
-        y, hn = super(LSTM, self).construct(x.expand_dims(self.batch_axis), hx)
+        y, hn = super().construct(x.expand_dims(self.batch_axis), hx)
         return y.squeeze(self.batch_axis), (hn[0].squeeze(1), hn[1].squeeze(1))
 
 
@@ -82,10 +82,10 @@ class GRU(nn.GRU):
 
     def construct(self, x, hx=None, seq_length=None):
         if x.ndim == 3:
-            return super(GRU, self).construct(x, hx, seq_length)
+            return super().construct(x, hx, seq_length)
         if hx is not None:
             hx = hx.expand_dims(1)
-        y, hn = super(GRU, self).construct(x.expand_dims(self.batch_axis), hx)
+        y, hn = super().construct(x.expand_dims(self.batch_axis), hx)
         return y.squeeze(self.batch_axis), hn.squeeze(1)
 
 
@@ -125,10 +125,10 @@ class RNN(nn.RNN):
 
     def construct(self, x, hx=None, seq_length=None):
         if x.ndim == 3:
-            return super(RNN, self).construct(x, hx, seq_length)
+            return super().construct(x, hx, seq_length)
         if hx is not None:
             hx = hx.expand_dims(1)
-        y, hn = super(RNN, self).construct(x.expand_dims(self.batch_axis), hx)
+        y, hn = super().construct(x.expand_dims(self.batch_axis), hx)
         return y.squeeze(self.batch_axis), hn.squeeze(1)
 
 
@@ -145,7 +145,7 @@ class LSTMCell(nn.LSTMCell):
             hx = (zeros, zeros)
         elif x.ndim == 1:
             hx = (hx[0].expand_dims(0), hx[1].expand_dims(0))
-        h, c = super(LSTMCell, self).construct(batch, hx)
+        h, c = super().construct(batch, hx)
         return (h, c) if x.ndim == 2 else (h.squeeze(0), c.squeeze(0))
 
 
@@ -161,7 +161,7 @@ class GRUCell(nn.GRUCell):
             hx = ops.zeros((batch.shape[0], self.hidden_size), x.dtype)
         elif x.ndim == 1:
             hx = hx.expand_dims(0)
-        h = super(GRUCell, self).construct(batch, hx)
+        h = super().construct(batch, hx)
         return h if x.ndim == 2 else h.squeeze(0)
 
 
@@ -177,5 +177,5 @@ class RNNCell(nn.RNNCell):
             hx = ops.zeros((batch.shape[0], self.hidden_size), x.dtype)
         elif x.ndim == 1:
             hx = hx.expand_dims(0)
-        h = super(RNNCell, self).construct(batch, hx)
+        h = super().construct(batch, hx)
         return h if x.ndim == 2 else h.squeeze(0)
