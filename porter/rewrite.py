@@ -1480,9 +1480,21 @@ class Rewriter:
             return [Edit(*self.span(node), f"{self.splice(*self.span(node.value), inner)}[{field_index.pop()}]")]
         if K.is_tensor(base):
             return self._tensor_attribute(node, inner)
+        if node.attr == "type" and K.proven(base, frozenset({"device"})) and not self._is_made_device(node.value):
+            return self._device_type(node, inner)
         if K.names(base) <= {"object"} and all(self._is_cell(k.of) for k in base):
             return self._cell_attribute(node, base, inner)
         return inner
+
+    def _is_made_device(self, node: ast.expr) -> bool:
+        """Whether a device is made right here, torch.device('cpu'), whose class in the port knows its type."""
+        return isinstance(node, ast.Call)
+
+    def _device_type(self, node: ast.Attribute, inner: list[Edit]) -> list[Edit]:
+        """`x.device.type`: the device of a MindSpore tensor is a string such as 'CPU'."""
+        own = self.splice(*self.span(node.value), inner)
+        of_tensor = isinstance(node.value, ast.Attribute) and K.is_tensor(self.kinds(node.value.value))
+        return self.replace(node, f"{own}.lower()" if of_tensor else f'str({own}).partition({self.quote}:{self.quote})[0].lower()')
 
     def _own_member(self, node: ast.Attribute, base: Kinds) -> list[Edit] | None:
         """An attribute of the program's own networks whose name mindspore.nn.Cell uses itself."""

@@ -62,6 +62,10 @@ CASES = {
         "m, y = 1, [x]\ny.extend(m(y[-1]) for m in self.ms)\nreturn y, m", "x: torch.Tensor", "forward",
         "m, y = 1, [x]\ny.extend(m(y[-1]) for m in self.ms)\nreturn y, m",
     ),
+    "the type of a device": (
+        "d = x.device\nreturn x.device.type == 'cuda', d.type == 'mps'", "x: torch.Tensor", "forward",
+        "d = x.device\nreturn x.device.lower() == 'cuda', str(d).partition(':')[0].lower() == 'mps'",
+    ),
     "a profiler": (
         "with torch.autograd.profiler.record_function('a'):\n    y = x * 2\nreturn y", "x: torch.Tensor", "forward", "y = x * 2\nreturn y",
     ),
