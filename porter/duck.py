@@ -1,4 +1,4 @@
-"""Methods that, among all values a PyTorch program handles, only tensors have: a call of one proves what its receiver is.
+"""Methods that, among all values a PyTorch program handles, only tensors or only modules have: a call of one proves its receiver.
 
 Left out is every name that Python's own values, numpy arrays, nn.Module, torch's other classes or the common libraries
 beside them have too (view, type, float, max, expand, ...): those prove nothing.
@@ -18,6 +18,9 @@ TENSOR_ONLY = frozenset(
         "transpose_", "t_", "fill_", "normal_", "uniform_", "copy_", "data_ptr", "is_complex", "addmm",
     ]
 )  # fmt: skip
+
+# the same for nn.Module
+MODULE_ONLY = frozenset(["named_parameters", "named_modules", "named_children", "named_buffers", "parameters", "modules"])
 
 
 def receiver(node: ast.Call, own_methods: frozenset[str]) -> ast.expr | None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from porter import kinds as K
-from porter.duck import TENSOR_ONLY, proven_names, receiver
+from porter.duck import MODULE_ONLY, TENSOR_ONLY, proven_names, receiver
 from porter.functions import is_function
 from porter.kinds import ANY, NOTHING, Kind, Kinds, join, one
 from porter.program import Class, Function, Module, Program
@@ -629,8 +629,9 @@ class Inference:
         if key and key in scope.env:
             return scope.env[key]
         if base == ANY and node.attr in TENSOR_ONLY and node.attr not in self.own_methods:
-            self.found[id(node.value)] = K.TENSOR
-            base = K.TENSOR
+            self.found[id(node.value)] = base = K.TENSOR
+        if base == ANY and node.attr in MODULE_ONLY and node.attr not in self.own_methods:
+            self.found[id(node.value)] = base = _SOME_MODULE
         return join(*(self.attribute(k, node.attr) for k in K.without_none(base)))
 
     def attribute(self, kind: Kind, name: str) -> Kinds:

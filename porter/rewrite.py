@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -897,8 +898,6 @@ class Rewriter:
 
     def _named_members(self, space: str) -> list[str]:
         """Members of a torch namespace whose names, or patterns of names such as 'Conv{}d', stand in the program's strings."""
-        import re
-
         members = [n.removeprefix(space + ".") for n in self.table.rows if n.startswith(space + ".") and n.count(".") == space.count(".") + 1]
         found: dict[str, None] = {}
         for text in self.program.strings:
@@ -1697,10 +1696,16 @@ class Rewriter:
     def visit_JoinedStr(self, node: ast.JoinedStr) -> list[Edit]:
         import sys
 
-        edits = [e for v in node.values if isinstance(v, ast.FormattedValue) for e in self.visit(v.value)]
-        if not edits or sys.version_info >= (3, 12):
-            return edits
-        return self._formatted(node)
+        values = [v for v in node.values if isinstance(v, ast.FormattedValue)]
+        edits = [e for v in values for e in self.visit(v.value)]
+        numbers = [v.value for v in values if self._is_formatted_tensor(v)]
+        if sys.version_info >= (3, 12):
+            return edits + [Edit(self.span(v)[1], self.span(v)[1], ".item()") for v in numbers]
+        return self._formatted(node) if edits or numbers else edits
+
+    def _is_formatted_tensor(self, value: ast.FormattedValue) -> bool:
+        """`{loss:.2f}`: a MindSpore tensor takes no format, its number does."""
+        return value.format_spec is not None and K.is_tensor(self.kinds(value.value))
 
     def _formatted(self, node: ast.JoinedStr) -> list[Edit]:
         """Before Python 3.12 positions inside f-strings are not exact; each expression is found by its text."""
@@ -1710,9 +1715,13 @@ class Rewriter:
                 continue
             old = ast.unparse(value.value)
             new = self._unparsed(value.value)
+            if self._is_formatted_tensor(value):
+                new = f"{new if is_primary(new) else f'({new})'}.item()"
             if new != old:
-                if "{" + old in text:
-                    text = text.replace("{" + old, "{" + new)
+                ends = "[:!]" if value.format_spec is not None else "[:!}]"
+                changed = ("{" + new).join(re.split(r"\{" + re.escape(old) + rf"(?=\s*{ends})", text))
+                if changed != text:
+                    text = changed
                 else:
                     self.report(node, "MSP209", "an f-string with an expression that must change", "move the expression out of the f-string")
                     return []

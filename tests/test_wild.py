@@ -66,6 +66,13 @@ CASES = {
         "d = x.device\nreturn x.device.type == 'cuda', d.type == 'mps'", "x: torch.Tensor", "forward",
         "d = x.device\nreturn x.device.lower() == 'cuda', str(d).partition(':')[0].lower() == 'mps'",
     ),
+    "a formatted tensor": (
+        "loss = x.sum()\nreturn f'{loss:.2f} {x.size(0)} {loss + 1:.1f} {n:d} {loss}'", "x: torch.Tensor, n: int", "helper",
+        "loss = x.sum()\nreturn f'{loss.item():.2f} {x.shape[0]} {(loss + 1).item():.1f} {n:d} {loss}'",
+    ),
+    "parameters of what can only be a network": (
+        "return sum(p.numel() for p in net.parameters())", "net", "helper", "return sum(p.size for p in ms_extras.module_parameters(net))",
+    ),
     "a profiler": (
         "with torch.autograd.profiler.record_function('a'):\n    y = x * 2\nreturn y", "x: torch.Tensor", "forward", "y = x * 2\nreturn y",
     ),
