@@ -248,7 +248,7 @@ class _FunctionClass:
         anchor = method.body[1] if docstring and len(method.body) > 1 else first
         if rewriter.span(anchor)[0] < data.index(b"\n", header_end):
             raise Unportable(method, "has a backward on one line")
-        pad = " " * anchor.col_offset
+        pad = rewriter.indent(anchor)
         if not self.kept.direct:
             prelude = [self._again(), *prelude]
         at = data.rfind(b"\n", 0, rewriter._first_offset(anchor)) + 1

@@ -34,7 +34,7 @@ def _lines(rewriter: Rewriter, node: ast.stmt, texts: list[str]) -> list[Edit] |
     """One statement a line in place of one statement that stands alone on its line."""
     if not _stands_alone(rewriter, node):
         return None
-    return rewriter.replace(node, ("\n" + " " * node.col_offset).join(texts))
+    return rewriter.replace(node, ("\n" + rewriter.indent(node)).join(texts))
 
 
 def _extended(rewriter: Rewriter, node: ast.Expr) -> list[Edit] | None:
@@ -105,7 +105,7 @@ def named_edits(rewriter: Rewriter, node: ast.NamedExpr) -> list[Edit] | None:
     statement: ast.AST = node
     while not isinstance(statement, ast.stmt):
         statement = rewriter.parents[id(statement)]
-    line = f"{node.target.id} = {rewriter.render(node.value)}\n{' ' * statement.col_offset}"
+    line = f"{node.target.id} = {rewriter.render(node.value)}\n{rewriter.indent(statement)}"
     start, end = rewriter.span(node)
     data = rewriter.module.data
     if data[start - 1 : start] == b"(" and data[end : end + 1] == b")":

@@ -98,6 +98,12 @@ class Rewriter:
             self.module.offset(node.end_lineno, node.end_col_offset),  # type: ignore[attr-defined]
         )
 
+    def indent(self, node: ast.stmt) -> str:
+        """What a statement's line begins with, tabs where the author indents with tabs."""
+        start = self.span(node)[0]
+        before = self.module.data[self.module.data.rfind(b"\n", 0, start) + 1 : start]
+        return before.decode("utf-8") if not before.strip() else " " * node.col_offset
+
     def splice(self, start: int, end: int, edits: Iterable[Edit]) -> str:
         """The source between two offsets with edits applied; outer edits win over those inside them."""
         parts, at = [], start
@@ -585,7 +591,7 @@ class Rewriter:
         if body_start <= start or (kept is node.orelse and len(kept) == 1 and isinstance(kept[0], ast.If) and self._is_elif(kept[0])):
             return self.children(node)
         text = self.splice(body_start, self.span(kept[-1])[1], self.visit_body(kept))
-        text = _dedent(text, kept[0].col_offset - node.col_offset, 0).lstrip(" ")
+        text = _dedent(text, kept[0].col_offset - node.col_offset, 0).lstrip(" \t")
         if not text.strip():
             return self._statement(node, "")
         return [Edit(start, end, text)]
@@ -603,7 +609,7 @@ class Rewriter:
         if body_start <= self.span(handler)[0]:
             return self.children(node)
         text = self.splice(body_start, self.span(last)[1], self.visit_body(handler.body))
-        return [Edit(start, end, _dedent(text, first.col_offset - node.col_offset, 0).lstrip(" "))]
+        return [Edit(start, end, _dedent(text, first.col_offset - node.col_offset, 0).lstrip(" \t"))]
 
     def _torch_names(self, body: list[ast.stmt]) -> set[str]:
         found: set[str] = set()
@@ -649,10 +655,10 @@ class Rewriter:
         text = between + self.splice(body_start, end, edits)
         text = _dedent(text, first.col_offset - node.col_offset, node.col_offset)
         if stopped:
-            pad = " " * node.col_offset
+            pad = self.indent(node)
             stop = self.spell("mindspore.ops.stop_gradient")
             text += "".join(f"\n{pad}{name} = {stop}({name})" for name in stopped)
-        return [Edit(start, end, text.lstrip(" "))]
+        return [Edit(start, end, text.lstrip(" \t"))]
 
     def _first_offset(self, node: ast.stmt) -> int:
         decorators = getattr(node, "decorator_list", [])
@@ -1260,6 +1266,11 @@ class Rewriter:
     def _fitted(self, node: ast.Call, text: str) -> str:
         """A call that has outgrown its line goes on below; the longest line that the author writes is the measure."""
         start, end = self.span(node)
+        around: ast.AST | None = node
+        while around is not None and not isinstance(around, ast.stmt):
+            around = self.parents.get(id(around))
+            if isinstance(around, ast.JoinedStr):
+                return text
         data = self.module.data
         before = data[data.rfind(b"\n", 0, start) + 1 : start].decode("utf-8")
         after = data[end : data.find(b"\n", end)].decode("utf-8").partition("#")[0]
@@ -1594,6 +1605,9 @@ class Rewriter:
                 return self._statement(node, "")
             self.report(node, "MSP208", f"assignment to {name}", "port this line by hand", symbol=name)
             return self._keep_root(node.targets[0]) + self.visit(node.value)
+        setting = self._batch_norm_setting(node)
+        if setting is not None:
+            return self.replace(node, setting)
         current = state_edits(self, node) if self.current_states else None
         if current is not None:
             return current
@@ -1616,6 +1630,12 @@ class Rewriter:
                 self.report(node, "MSP303", f".{attribute} is called differently in the layers this may be ({shown})", "treat each layer in a branch of its own")
             return inner
         new = renamed.pop()
+        if isinstance(node.ctx, ast.Store) and self._is_setting(base, attribute):
+            self.report(
+                node, "MSP208", f".{attribute} of a layer is set after the layer was built, where MindSpore's layer has already read it",
+                "build the layer with this value", symbol=f"{sorted(k.of for k in base)[0]}.{attribute}",
+            )  # fmt: skip
+            return inner
         if new is None:
             return self._cell_value(node, base, inner)
         own = self.splice(*self.span(node.value), inner)
@@ -1628,6 +1648,24 @@ class Rewriter:
         for name in sorted(called & pure_definitions().keys()):
             expression = expression.replace(f"{name}(", f"{self.spell('emitted.' + name)}(")
         return expression
+
+    def _batch_norm_setting(self, node: ast.Assign) -> str | None:
+        """`m.eps = 1e-3` of a batch normalization: MindSpore's layer has made its operators when it was built."""
+        target = node.targets[0]
+        if not isinstance(target, ast.Attribute) or target.attr not in ("eps", "momentum") or len(node.targets) > 1:
+            return None
+        base = K.without_none(self.kinds(target.value))
+        if not base or not all(k.name == "object" and k.of in _BATCH_NORMS for k in base):
+            return None
+        name = self.spell("emitted.set_batch_norm")
+        return f"{name}({self.render(target.value)}, {target.attr}={self.render(node.value)})"
+
+    def _is_setting(self, base: Kinds, attribute: str) -> bool:
+        """Whether an attribute of torch.nn's own layers is a parameter of their constructor that forward reads later."""
+        if attribute in ("weight", "bias", "inplace", "device", "training"):
+            return False
+        rows = [r for k in base if k.of not in self.program.classes for r in self.table.get(k.of) if r.kind == "module"]
+        return any(attribute in r.signature.by_name or attribute in r.attributes for r in rows)
 
     def _layer_attribute(self, class_name: str, attribute: str) -> str | None:
         for name in self._family(class_name):
@@ -1807,6 +1845,7 @@ _OPERATOR_TEXTS: dict[type[ast.operator], str] = {
 }  # fmt: skip
 _NEUTRAL_CONTEXTS = frozenset({"torch.nn.attention.sdpa_kernel", "torch.backends.cuda.sdp_kernel"})
 _NEUTRAL_NAMESPACES = ("torch.autograd.profiler.", "torch.profiler.", "torch.jit.")
+_BATCH_NORMS = frozenset({"torch.nn.BatchNorm1d", "torch.nn.BatchNorm2d", "torch.nn.BatchNorm3d"})
 _CONTAINERS = frozenset({"torch.nn.Sequential", "torch.nn.ModuleList", "torch.nn.ModuleDict", "torch.nn.ParameterList", "torch.nn.ParameterDict"})
 _CONTAINER_METHODS = frozenset({"add_module", "append", "extend", "insert", "pop", "update", "items", "keys", "values", "clear"})
 
@@ -1990,5 +2029,5 @@ def _dedent(text: str, by: int, _column: int) -> str:
         if index in inside or line[:by].strip():
             result.append(line)
         else:
-            result.append(line[by:] if len(line) > by else line.lstrip(" "))
+            result.append(line[by:] if len(line) > by else line.lstrip(" \t"))
     return "".join(result)

@@ -95,6 +95,15 @@ class BatchNorm3d(nn.BatchNorm3d):
         self.track_running_stats = track_running_stats
 
 
+def set_batch_norm(layer, eps=None, momentum=None):
+    """Sets eps or momentum of a torch.nn.BatchNorm after it was built, momentum as torch counts it."""
+    norm = layer.bn2d if isinstance(layer, nn.BatchNorm3d) else layer
+    norm.eps = norm.eps if eps is None else eps
+    norm.momentum = norm.momentum if momentum is None else momentum  # 1 minus what its constructor takes
+    norm.bn_train = ops.BatchNorm(is_training=True, epsilon=norm.eps, momentum=norm.momentum)
+    norm.bn_infer = ops.BatchNorm(is_training=False, epsilon=norm.eps)
+
+
 class SyncBatchNorm(nn.BatchNorm2d):
     """torch.nn.SyncBatchNorm on one device, for inputs of two to five axes."""
 
