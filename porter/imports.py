@@ -15,10 +15,26 @@ def with_imports(text: str, module: Module, program: Program, needs: Needs) -> s
         return text
     tree = ast.parse(text)
     lines = _import_lines(module, program, needs, explore(tree).bound)
+    text, lines = _behind_stars(text, tree, lines, module, program)
     at, indent_break = _place(text, tree.body, module, program)
     parts = text.splitlines(keepends=True)
     block = "".join(line + "\n" for line in lines)
     return "".join(parts[:at]) + block + indent_break + "".join(parts[at:])
+
+
+def _behind_stars(text: str, tree: ast.Module, lines: list[str], module: Module, program: Program) -> tuple[str, list[str]]:
+    """`from models import *` brings the ms_extras of that package, so a script's own is imported after it."""
+    from porter.convert import extras_home
+
+    own = extras_home(program, module)
+    others = [s for s in module.stars if s in program.modules and extras_home(program, program.modules[s]) != own]
+    late = [line for line in lines if EXTRAS in line]
+    stars = [n for n in tree.body if isinstance(n, ast.ImportFrom) and any(a.name == "*" for a in n.names)]
+    if not others or not late or not stars:
+        return text, lines
+    at = stars[-1].end_lineno or 0
+    parts = text.splitlines(keepends=True)
+    return "".join([*parts[:at], *(f"{line}\n" for line in late), *parts[at:]]), [line for line in lines if line not in late]
 
 
 def _import_lines(module: Module, program: Program, needs: Needs, taken: set[str]) -> list[str]:

@@ -17,6 +17,7 @@ from porter.duck import MODULE_ONLY, TENSOR_ONLY, proven_names, receiver
 from porter.functions import is_function
 from porter.kinds import ANY, NOTHING, Kind, Kinds, join, one
 from porter.program import Class, Function, Module, Program
+from porter.recognize import TENSOR_ATTRIBUTES, class_name_test, class_of, is_module_call, is_tensor_call
 from porter.table import Row
 from porter.trace import Facts, Span
 from porter.training import LOADER, annotated_object, loader_object
@@ -59,6 +60,8 @@ class Inference:
         self.annotations: dict[int, tuple[ast.expr, Kinds]] = {}
         self.grown_containers = False
         self.grown_attributes: set[tuple[str, str]] = set()
+        self.recognized: dict[int, Kinds] = {}
+        self.class_literals: dict[int, str] = {}
         self.handlers = {getattr(ast, n[4:]): n for n in dir(self) if n.startswith("_of_")}
 
     # --- driving ---------------------------------------------------------------------------------------------------
@@ -94,7 +97,8 @@ class Inference:
 
     def kinds_of(self, node: ast.AST) -> Kinds:
         """What is known of an expression; empty where it was never reached."""
-        return self.found.get(id(node), NOTHING)
+        known = self.found.get(id(node), NOTHING)
+        return self.recognized.get(id(node), known) if known & ANY else known
 
     def read(self, key: Key) -> Kinds:
         self.readers.setdefault(key, set()).add(self.current)
@@ -428,6 +432,8 @@ class Inference:
                     self._narrow_into(value, scope, yes, spare)
                 else:
                     self._narrow_into(value, scope, spare, no)
+        elif (asked := class_name_test(test)) is not None:
+            self._narrow_class_name(*asked, scope, yes)
         elif isinstance(test, ast.Compare) and len(test.ops) == 1 and _is_none(test.comparators[0]):
             key = _dotted_key(test.left)
             if key:
@@ -450,6 +456,19 @@ class Inference:
             if key:
                 known = self.eval(test, scope)
                 yes[key] = known - K.NONE or known
+
+    def _narrow_class_name(self, name: ast.expr, literal: ast.expr, part: str, scope: Scope, yes: Env) -> None:
+        """`classname.find("BatchNorm") != -1` says what the module is whose class has that name."""
+        for kind in self.eval(name, scope):
+            if not kind.of.startswith("class of "):
+                continue
+            self.class_literals[id(literal)] = part
+            subject = kind.of.removeprefix("class of ")
+            found = [r for r in self.table.rows if r.startswith("torch.nn.") and r.count(".") == 2 and part in r.rpartition(".")[2]]
+            found = [r for r in found if self._is_module(r) and not self.table.get(r)[0].refused]
+            own = [c for c in self.program.classes if part in c.rpartition(".")[2] and self.program.is_module_class(c)]
+            if subject in scope.env and 0 < len(found) + len(own) <= 12:
+                yes[subject] = join(*(one("object", f) for f in [*found, *own]))
 
     def _narrow_isinstance(self, subject: ast.expr, against: ast.expr, scope: Scope, yes: Env, no: Env) -> None:
         key = _dotted_key(subject)
@@ -632,6 +651,11 @@ class Inference:
             self.found[id(node.value)] = base = K.TENSOR
         if base == ANY and node.attr in MODULE_ONLY and node.attr not in self.own_methods:
             self.found[id(node.value)] = base = _SOME_MODULE
+        if node.attr in TENSOR_ATTRIBUTES and K.without_none(base) & ANY:
+            self.recognized[id(node.value)] = K.TENSOR | K.PARAMETER
+            return self._tensor_attribute(node.attr)
+        if node.attr == "__name__" and (subject := class_of(node.value)):
+            return one("str", f"class of {subject}")
         return join(*(self.attribute(k, node.attr) for k in K.without_none(base)))
 
     def attribute(self, kind: Kind, name: str) -> Kinds:
@@ -672,6 +696,8 @@ class Inference:
         return one("tensor_method", name)
 
     def _object_attribute(self, kind: Kind, name: str) -> Kinds:
+        if kind.of == "torch.nn.ModuleDict" and kind.items and not self.table.get(f"torch.nn.Module.{name}"):
+            return kind.items[kind.fields.index(name) if name in kind.fields else 0]
         if kind.of not in self.program.classes:
             return self._module_member(kind.of, name)
         if name == "__class__":
@@ -892,6 +918,9 @@ class Inference:
             return self._super(node, scope)
         self._prove_receiver(node, scope)
         callee = K.without_none(self.eval(node.func, scope))
+        if isinstance(node.func, ast.Attribute):
+            recognized = self._recognized(node, node.func, scope)
+            callee = join(*(self.attribute(k, node.func.attr) for k in recognized)) if recognized else callee
         if isinstance(node.func, ast.Attribute) and node.func.attr in ("add_module", "register_module") and callee & ANY:
             self.grown_containers = True
         if isinstance(node.func, ast.Attribute) and node.func.attr in _GROWING and isinstance(node.func.value, ast.Attribute):
@@ -922,6 +951,22 @@ class Inference:
         mapped = self._lambda(function, [K.elements(r) for r in rest], scope)
         self.found[id(function)] = mapped
         return [mapped, *rest]
+    def _recognized(self, node: ast.Call, func: ast.Attribute, scope: Scope) -> Kinds:
+        """A method that only tensors, or only modules, have shows what its unknown receiver is, here and in what follows."""
+        known = K.without_none(self.found.get(id(func.value), NOTHING))
+        if not known & ANY:
+            return NOTHING
+        if is_tensor_call(self.program, node, func):
+            recognized = K.TENSOR | K.PARAMETER
+        elif is_module_call(self.program, node, func):
+            recognized = frozenset(k for k in known if k.name == "object" and self._is_module(k.of)) or one("object", "torch.nn.Module")
+        else:
+            return NOTHING
+        self.recognized[id(func.value)] = recognized
+        key = _dotted_key(func.value)
+        if key and (key in scope.env or "." in key):
+            scope.env[key] = recognized
+        return recognized
 
     def _super(self, node: ast.Call, scope: Scope) -> Kinds:
         owner = scope.owner
@@ -947,7 +992,11 @@ class Inference:
             return one("object", kind.of)
         if kind.of in ("torch.Tensor", "torch.nn.Parameter"):
             return _instance(kind.of)
-        return one("object", kind.of, self._contents_of(kind.of, call))
+        contents = self._contents_of(kind.of, call)
+        named = _named_entries(call.node) if kind.of == "torch.nn.ModuleDict" and len(contents) == 1 else {}
+        if named:
+            return one("object", kind.of, (*contents, *(self.found.get(id(v), ANY) for v in named.values())), ("", *named))
+        return one("object", kind.of, contents)
 
     def _contents_of(self, name: str, call: _Call) -> tuple[Kinds, ...]:
         """What a container of modules holds."""
@@ -1034,6 +1083,8 @@ class Inference:
         if kind.of in ("train", "eval", "to", "cuda", "cpu", "float", "half", "double", "requires_grad_", "apply", "to_empty", "bfloat16", "type"):
             receiver = call.node.func.value if isinstance(call.node.func, ast.Attribute) else None
             known = self.kinds_of(receiver) if receiver is not None else NOTHING
+            if kind.of == "apply" and call.positional:
+                self._applied(call.positional[0], module)
             return frozenset(k for k in known if k.name == "object") or module
         special = {
             "modules": K.list_of(module), "children": K.list_of(module), "parameters": K.list_of(K.PARAMETER),
@@ -1062,6 +1113,16 @@ class Inference:
             return special[kind.of]
         rows = self.table.get(f"torch.nn.Module.{kind.of}")
         return self._row_result(rows, call, ()) if rows else ANY
+
+    def _applied(self, functions: Kinds, module: Kinds) -> None:
+        """network.apply(function) hands every module to the function."""
+        for kind in functions:
+            function = self.program.functions.get(kind.of) if kind.name in ("function", "bound") else None
+            if function is not None:
+                arguments = function.node.args
+                names = [a.arg for a in [*arguments.posonlyargs, *arguments.args]][1 if kind.name == "bound" else 0 :]
+                if names:
+                    self.write(("param", function.name, names[0]), module)
 
     def _registered(self, call: _Call, value: Kinds) -> None:
         first = call.node.args[0] if call.node.args else None
@@ -1122,6 +1183,8 @@ class Inference:
             return one("partial", items=(call.positional[0],))
         if kind.of in ("copy.deepcopy", "copy.copy") and call.positional:
             return call.positional[0]
+        if root == "time":
+            return K.STR if last in ("strftime", "ctime", "asctime") else K.FLOAT
         if root == "math":
             return K.INT if last in ("floor", "ceil", "gcd", "comb", "prod") else K.FLOAT
         if root == "numpy":
@@ -1292,6 +1355,16 @@ def _method_class(function: Function) -> Class | None:
             return outer.owner
         outer = outer.outer
     return None
+
+
+def _named_entries(call: ast.Call) -> dict[str, ast.expr]:
+    """The entries of `ModuleDict({"a": x})` and `ModuleDict(dict(a=x))`, where every name is written out."""
+    given = call.args[0] if len(call.args) == 1 else None
+    if isinstance(given, ast.Dict) and all(isinstance(k, ast.Constant) and isinstance(k.value, str) for k in given.keys):
+        return {k.value: v for k, v in zip(given.keys, given.values)}  # type: ignore[union-attr]
+    if isinstance(given, ast.Call) and isinstance(given.func, ast.Name) and given.func.id == "dict" and not given.args:
+        return {k.arg: k.value for k in given.keywords if k.arg} if all(k.arg for k in given.keywords) else {}
+    return {}
 
 
 def _merge(left: Env, right: Env) -> Env:

@@ -92,7 +92,16 @@ class _Numpy:
             name = _torch_name(self.rewriter, node)
             if name is not None:
                 return self.rewriter.replace(node, self._dtype(node))
+        if self._is_held_tensor(node):
+            return self.rewriter.replace(node, f"{self.rewriter.module.source(node)}.asnumpy()")
         return [e for child in ast.iter_child_nodes(node) for e in self.visit(child)]
+
+    def _is_held_tensor(self, node: ast.AST) -> bool:
+        """`self.data`, which the data set holds as a tensor: its array is the same memory and costs less to index."""
+        return (
+            isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load) and isinstance(node.value, ast.Name)
+            and node.value.id == "self" and K.is_tensor(self.rewriter.kinds(node))
+        )  # fmt: skip
 
     def text(self, node: ast.AST) -> str:
         return self.rewriter.splice(*self.rewriter.span(node), self.visit(node))

@@ -186,7 +186,7 @@ class Program:
         for length in (1, 2, 3, 4):
             for start in (parts[:length],):
                 short = ".".join([*start, parts[-1]])
-                if length < len(parts) and short in rows and short.startswith(_family(qualified)):
+                if length < len(parts) and parts[1:2] != ["backends"] and short in rows and short.startswith(_family(qualified)):
                     return short
         aliases = {"torch.autograd.Variable": "torch.autograd.Variable", "torch.functional": "torch"}
         for old, new in aliases.items():

@@ -16,6 +16,7 @@ from porter import kinds as K
 from porter.diagnostics import Diagnostic, Location
 from porter.emit import EXTRAS, adapter_name
 from porter.expression import NotInline, Site, Written, inline, is_primary
+from porter.formats import field_place, is_numeric, number_text, numeric_arguments
 from porter.functions import FUNCTION, function_edits, is_function, omitted_arguments
 from porter.grammar import named_edits, prepare, set_edits, state_edits, statement_edits
 from porter.guards import (
@@ -32,6 +33,7 @@ from porter.layout import LONGEST, fitted
 from porter.members import CELL_MEMBERS, own_name
 from porter.program import Module, Program, absolute
 from porter.rearrange import Rearrangement, method_chain, short_equation
+from porter.recognize import is_move, is_text_call
 from porter.slices import empty_axis_edits, stepped_edits
 from porter.table import Alternative, Row, emitted_definitions, pure_definitions
 from porter.training import Training
@@ -441,8 +443,18 @@ class Rewriter:
             return [Edit(start, end + len(data[end:line_end]) - len(data[end:line_end].lstrip()), "")]
         following = data[end:line_end]
         if following.lstrip().startswith(b";"):
-            return [Edit(start, end + following.index(b";") + 1, "")]
+            rest = following[following.index(b";") + 1 :]
+            return [Edit(start, line_end - len(rest.lstrip(b" \t")), "")]
+        before = data[line_start:start].rstrip()
+        if before.endswith(b";"):
+            return [Edit(line_start + len(before) - 1, end, "")]
         return self.replace(node, "pass")
+
+    def shares_line(self, node: ast.stmt) -> bool:
+        """Whether another statement stands on the same line, behind a semicolon."""
+        start, end = self.span(node)
+        data = self.module.data
+        return data[data.rfind(b"\n", 0, start) + 1 : start].rstrip().endswith(b";") or data[end : end + 80].lstrip(b" \t").startswith(b";")
 
     def _removable(self, node: ast.stmt) -> bool:
         parent = self.parents.get(id(node))
@@ -636,9 +648,13 @@ class Rewriter:
         assigned = self._assigned_tensors(node)
         if assigned and self.functions and self.classes and self._in_forward():
             return self._without_header(node, assigned)
-        if any(isinstance(n, ast.Return) for s in node.body for n in ast.walk(s)) and self._in_forward():
+        if self._in_forward() and any(self._returns_tensor(n) for s in node.body for n in ast.walk(s)):
             self.report(node, "MSP205", "a return under no_grad in a forward method", "wrap the result in ops.stop_gradient by hand")
         return self._without_header(node, [])
+
+    def _returns_tensor(self, node: ast.AST) -> bool:
+        """Whether a network's own code returns here, or other code returns a tensor, which a loss could use."""
+        return isinstance(node, ast.Return) and (bool(self.classes) or (node.value is not None and K.is_tensor(self.kinds(node.value))))
 
     def _without_header(self, node: ast.With, stopped: list[str]) -> list[Edit]:
         """The block one level to the left, and after it the names that carry no gradient."""
@@ -793,6 +809,9 @@ class Rewriter:
             return mapped
         if self._is_apply(node.func):
             return self._apply_call(node, node.func)
+        numeric = {id(a) for a in numeric_arguments(node)}
+        if numeric:
+            return self._with_numbers(node, numeric)
         name = self.resolve(node.func)
         self._check_inplace_call(node, name)
         if name is not None and self.program.is_torch(name):
@@ -847,6 +866,16 @@ class Rewriter:
     def _applied(self, node: ast.Attribute) -> list[Edit]:
         """`X.apply` is an instance of the Cell that X became."""
         return [*self.visit(node.value), Edit(self.span(node.value)[1], self.span(node)[1], "()")]
+
+    def _with_numbers(self, node: ast.Call, numeric: set[int]) -> list[Edit]:
+        """`"{:.4f}".format(loss)`: tensors that a format for numbers takes become numbers."""
+        edits: list[Edit] = []
+        for argument in [*node.args, *(k.value for k in node.keywords)]:
+            own = self.visit(argument)
+            text = self.splice(*self.span(argument), own)
+            new = number_text(self, argument, text) if id(argument) in numeric else text
+            edits += own if new == text else self.replace(argument, new)
+        return edits
 
     def _check_inplace_call(self, node: ast.Call, name: str | None) -> None:
         """relu(x, inplace=True), or a layer built so: torch changes x as well, and MindSpore does not."""
@@ -1010,11 +1039,15 @@ class Rewriter:
         if receiver and known <= {"class"} and all(self._is_cell(k.of) for k in receiver) and func.attr in RENAMED_METHODS:
             return [*self.children(node), self._attribute_name(func, RENAMED_METHODS[func.attr])]
         if rows and (not receiver or receiver & ANY or known & K.TENSORS):
-            self._unproven(node, func, rows)
+            arguments = [self.kinds(a) for a in node.args]
+            if is_move(self.program, node, func, arguments):
+                return self.replace(node, self._wrapped(node, self.render(func.value)))
+            if not is_text_call(node, func, arguments):
+                self._unproven(node, func, rows)
         return None
 
     def _unproven(self, node: ast.Call, func: ast.Attribute, rows: tuple[Row, ...]) -> None:
-        if any(_is_identity(r) for r in rows) or func.attr in _COMMON_METHODS:
+        if any(_is_identity(r) for r in rows) or func.attr in _COMMON_METHODS or not self._changes(node, func, rows):
             return
         shown = ast.unparse(func.value)
         shown = shown if len(shown) < 30 else "the receiver"
@@ -1023,6 +1056,20 @@ class Rewriter:
             f"annotate it (x: torch.Tensor), or convert with --trace; as a tensor method it becomes {rows[0].alternatives[0].to if rows[0].alternatives else 'refused'}",
             rows[0], symbol=f"torch.Tensor.{func.attr}",
         )  # fmt: skip
+
+    def _changes(self, node: ast.Call, func: ast.Attribute, rows: tuple[Row, ...]) -> bool:
+        """Whether a call would read otherwise if its receiver were a tensor; where no row takes its arguments it is none."""
+        if any(isinstance(a, ast.Starred) for a in node.args) or any(k.arg is None for k in node.keywords):
+            return True
+        if all(self._arguments(row, node, func.value) is None for row in rows):
+            return False
+        if any(r.inplace for r in rows):
+            return True
+        needs, said = self.needs, list(self.diagnostics)
+        self.needs = Needs()
+        text = self._port_call(node, rows, func.value)
+        self.needs, self.diagnostics = needs, said
+        return text is None or text != self.module.source(node)
 
     def _is_cell(self, name: str) -> bool:
         if name in self.program.classes:
@@ -1357,6 +1404,8 @@ class Rewriter:
         """An annotation written as a string names torch's classes too; so does a string that names an attribute."""
         if node.value in CELL_MEMBERS and self._names_own_member(node):
             return self.replace(node, repr(own_name(node.value)).replace("'", self.quote))
+        if id(node) in self.inference.class_literals:
+            return self._class_literal(node)
         if self.context[-1] != "annotation" or not isinstance(node.value, str) or self._in_literal(node):
             return []
         try:
@@ -1376,6 +1425,19 @@ class Rewriter:
             return []
         quote = '"' if self.module.data[slice(*self.span(node))].endswith(b'"') else "'"
         return self.replace(node, f"{quote}{text}{quote}")
+
+    def _class_literal(self, node: ast.Constant) -> list[Edit]:
+        """The name of a class as the port's own class has it: Linear is Dense."""
+        wanted = str(node.value)
+        ported = {r.short_name: _built_class(r) for n in self.table.rows if n.startswith("torch.nn.") and n.count(".") == 2
+                  for r in self.table.get(n)[:1] if r.kind == "module" and r.alternatives}  # fmt: skip
+        if wanted in ported and wanted not in ported[wanted]:
+            quote = '"' if self.module.data[slice(*self.span(node))].endswith(b'"') else "'"
+            return self.replace(node, f"{quote}{ported[wanted]}{quote}")
+        lost = [torch for torch, name in ported.items() if wanted in torch and name and wanted not in name]
+        if lost and wanted not in ported:
+            self.report(node, "MSP303", f"classes are called differently in MindSpore: {lost[0]} is {ported[lost[0]]}", "test with isinstance")
+        return []
 
     def _in_literal(self, node: ast.AST) -> bool:
         parent = self.parents.get(id(node))
@@ -1485,7 +1547,7 @@ class Rewriter:
                 return [*inner, *renamed]
         if not base:
             return inner
-        field_index = {k.fields.index(node.attr) for k in base if node.attr in k.fields}
+        field_index = {k.fields.index(node.attr) for k in base if k.name != "object" and node.attr in k.fields}
         if len(field_index) == 1 and all(node.attr in k.fields for k in base):
             return [Edit(*self.span(node), f"{self.splice(*self.span(node.value), inner)}[{field_index.pop()}]")]
         if K.is_tensor(base):
@@ -1624,6 +1686,9 @@ class Rewriter:
         if attribute in RENAMED_METHODS and attribute == "forward":
             return [*inner, self._attribute_name(node, RENAMED_METHODS[attribute])]
         renamed = {self._layer_attribute(k.of, attribute) for k in base}
+        unknown = all(k.of == MODULE for k in base)
+        if attribute in LAYER_PARAMETERS and (unknown or len(renamed) != 1) and isinstance(node.ctx, ast.Load):
+            return self.replace(node, f"{self.spell('emitted.layer_parameter')}({self.splice(*self.span(node.value), inner)}, {self.quote}{attribute}{self.quote})")
         if len(renamed) != 1:
             if renamed - {None}:
                 shown = ", ".join(sorted(str(r) for r in renamed if r))
@@ -1734,35 +1799,33 @@ class Rewriter:
     def visit_JoinedStr(self, node: ast.JoinedStr) -> list[Edit]:
         import sys
 
-        values = [v for v in node.values if isinstance(v, ast.FormattedValue)]
-        edits = [e for v in values for e in self.visit(v.value)]
-        numbers = [v.value for v in values if self._is_formatted_tensor(v)]
-        if sys.version_info >= (3, 12):
-            return edits + [Edit(self.span(v)[1], self.span(v)[1], ".item()") for v in numbers]
-        return self._formatted(node) if edits or numbers else edits
+        edits = [e for v in node.values if isinstance(v, ast.FormattedValue) for e in self._field_edits(v)]
+        if not edits or sys.version_info >= (3, 12):
+            return edits
+        return self._formatted(node)
 
-    def _is_formatted_tensor(self, value: ast.FormattedValue) -> bool:
-        """`{loss:.2f}`: a MindSpore tensor takes no format, its number does."""
-        return value.format_spec is not None and K.is_tensor(self.kinds(value.value))
+    def _field_edits(self, value: ast.FormattedValue) -> list[Edit]:
+        edits = self.visit(value.value)
+        text = self.splice(*self.span(value.value), edits)
+        new = number_text(self, value.value, text) if is_numeric(value) else text
+        return edits if new == text else self.replace(value.value, new)
 
     def _formatted(self, node: ast.JoinedStr) -> list[Edit]:
         """Before Python 3.12 positions inside f-strings are not exact; each expression is found by its text."""
-        text = self.module.source(node)
+        text, at = self.module.source(node), 0
         for value in node.values:
             if not isinstance(value, ast.FormattedValue):
                 continue
-            old = ast.unparse(value.value)
+            place = field_place(text, at, value.value)
+            old = text[slice(*place)] if place else ast.unparse(value.value)
             new = self._unparsed(value.value)
-            if self._is_formatted_tensor(value):
-                new = f"{new if is_primary(new) else f'({new})'}.item()"
-            if new != old:
-                ends = "[:!]" if value.format_spec is not None else "[:!}]"
-                changed = ("{" + new).join(re.split(r"\{" + re.escape(old) + rf"(?=\s*{ends})", text))
-                if changed != text:
-                    text = changed
-                else:
-                    self.report(node, "MSP209", "an f-string with an expression that must change", "move the expression out of the f-string")
-                    return []
+            new = old if new == ast.unparse(value.value) else new
+            new = number_text(self, value.value, new) if is_numeric(value) else new
+            if place is not None:
+                text, at = text[: place[0]] + new + text[place[1] :], place[0] + len(new)
+            elif new != old:
+                self.report(node, "MSP209", "an f-string with an expression that must change", "move the expression out of the f-string")
+                return []
         return self.replace(node, text)
 
     def _unparsed(self, node: ast.expr) -> str:
@@ -1872,6 +1935,12 @@ def _is_class_name(name: str) -> bool:
 @cache
 def _template(text: str) -> ast.expr:
     return ast.parse(text, mode="eval").body
+
+
+def _built_class(row: Row) -> str:
+    """The name of the class that a row's expression builds; empty where it is no plain call."""
+    call = _template(row.alternatives[0].to)
+    return ast.unparse(call.func).rpartition(".")[2] if isinstance(call, ast.Call) else ""
 
 
 def _is_identity(row: Row) -> bool:
@@ -2005,7 +2074,8 @@ def _read_after(function: ast.AST, name: str, node: ast.AST) -> bool:
 
 
 # methods of Python's own containers; a sparse or named tensor has them too, which no ported program may hold
-_COMMON_METHODS: frozenset[str] = frozenset(["values", "keys", "items", "index", "count", "copy", "apply", "get", "pop", "update", "format"])
+LAYER_PARAMETERS = frozenset(["weight", "bias", "running_mean", "running_var"])
+_COMMON_METHODS: frozenset[str] = frozenset(["resize", "values", "keys", "items", "index", "count", "copy", "apply", "get", "pop", "update", "format"])
 _BUILTIN_VALUES = {"torch.nn.Module": "mindspore.nn.Cell", "torch.Tensor": "mindspore.Tensor"}
 
 

@@ -11,10 +11,12 @@ import ast
 import builtins
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from porter import kinds as K
 from porter.kinds import ANY, Kind, Kinds, join, one
+from porter.modes import needs_training_mode
 from porter.pipeline import numpy_edits
 
 if TYPE_CHECKING:
@@ -123,6 +125,7 @@ class Backward:
     inputs: list[str] = field(default_factory=list)
     outputs: list[str] = field(default_factory=list)
     names: tuple[str, str, str] = ("forward_fn", "grad_fn", "grads")
+    unset: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -144,6 +147,7 @@ class Training:
         self.replaced: dict[int, tuple[str, Backward]] = {}
         self.removed: set[int] = set()
         self.covered: set[int] = set()
+        self.unset: dict[int, list[str]] = {}
         self.rendering = False
         self.parallel = False
         if b".backward(" not in rewriter.module.data:
@@ -161,6 +165,8 @@ class Training:
             return self._without_base(node)
         if self.rendering:
             return _vanishing(self.rewriter, node) if isinstance(node, ast.Assign) else None
+        if id(node) in self.unset:
+            return self._with_unset(node, self.unset.pop(id(node)))
         if id(node) in self.starts:
             return self._with_definitions(node, self.starts.pop(id(node)))
         if id(node) in self.replaced:
@@ -170,7 +176,16 @@ class Training:
             return []
         if id(node) in self.removed:
             return self.rewriter._statement(node, "")
-        return _vanishing(self.rewriter, node) if isinstance(node, ast.Assign) else None
+        return self._assignment(node) if isinstance(node, ast.Assign) else None
+
+    def _assignment(self, node: ast.Assign) -> list[Edit] | None:
+        edits = _vanishing(self.rewriter, node)
+        if not needs_training_mode(self.rewriter, node):
+            return edits
+        from porter.rewrite import Edit
+
+        end = self.rewriter.span(node)[1]
+        return [*(self.rewriter.visit_Assign(node) if edits is None else edits), Edit(end, end, ".set_train()")]
 
     def _without_base(self, node: ast.ClassDef) -> list[Edit] | None:
         """A data set is a plain class with __getitem__ and __len__."""
@@ -208,6 +223,14 @@ class Training:
 
         return [Edit(line, line, text), *inner]
 
+    def _with_unset(self, node: ast.stmt, names: list[str]) -> list[Edit]:
+        """`name = None` before a statement that binds the name on some ways only."""
+        from porter.rewrite import Edit
+
+        start = self.rewriter.span(node)[0]
+        lines = "".join(f"{name} = None\n{' ' * node.col_offset}" for name in dict.fromkeys(names))
+        return [Edit(start, start, lines), *self.rewriter.visit(node)]
+
     def _definition(self, step: Backward, column: int) -> str:
         pad, inner = " " * column, " " * (column + 4)
         forward, grad, _ = step.names
@@ -217,8 +240,9 @@ class Training:
         spell = self.rewriter.spell
         weights = self._weights(step)
         aux = ", has_aux=True" if step.outputs else ""
+        unset = "".join(f"{pad}{name} = None\n" for name in step.unset)
         return (
-            f"{pad}def {forward}({', '.join(step.inputs)}):\n{body}{inner}return {returned}\n\n"
+            f"{unset}{pad}def {forward}({', '.join(step.inputs)}):\n{body}{inner}return {returned}\n\n"
             f"{pad}{grad} = {spell('mindspore.value_and_grad')}({forward}, None, {weights}{aux})\n\n"
         )
 
@@ -260,14 +284,16 @@ class Training:
         return line_end if data[end:line_end].strip().startswith(b"#") else end
 
     def _weights(self, step: Backward) -> str:
-        if not step.optimizers:
+        if not step.optimizers and step.watched:
+            several = []
+        elif not step.optimizers:
             networks = sorted(_networks(self.rewriter, [*step.again, *step.region]))
             several = [f"{n}.trainable_params()" for n in networks]
         else:
             several = [f"{o}.parameters" for o in step.optimizers]
         if step.watched:
-            joined = ", ".join([*several, *(f"{n}.trainable_params()" for n in step.watched)])
-            return f"{self.rewriter.spell('emitted.all_parameters')}({joined})"
+            several += [f"{n}.trainable_params()" for n in step.watched]
+            return several[0] if len(several) == 1 else f"{self.rewriter.spell('emitted.all_parameters')}({', '.join(several)})"
         return several[0] if len(several) == 1 else "(" + ", ".join(f"*{s}" for s in several) + ")"
 
     def _replacement(self, node: ast.stmt, role: str, step: Backward) -> list[Edit]:
@@ -278,7 +304,8 @@ class Training:
             start, end = rewriter.span(step.region[0])[0], self._end_with_comment(step.region[-1])
             return [Edit(start, end, self._call(step, node.col_offset))]
         text = self._after(step) if role == "backward" else self._step_text(node, role, step)
-        return rewriter._statement(node, text.replace("\n", "\n" + " " * node.col_offset))
+        between = "; " if rewriter.shares_line(node) else "\n" + " " * node.col_offset
+        return rewriter._statement(node, text.replace("\n", between))
 
     def _call(self, step: Backward, column: int) -> str:
         _, grad, grads = step.names
@@ -612,6 +639,10 @@ class _Scope:
         networks = {s.optimizer.removesuffix(".parameters()") for s in self.steps if s.role.startswith("clip")}
         if _reads_gradients(self.node):
             networks |= _networks(self.rewriter, [*step.again, *step.region])
+        if _reads_gradients(self.node):
+            # a step by hand reads the gradients, whether or not there is an optimizer
+            step.optimizers = [o for o in step.optimizers if not any(o in self._optimizers_of(n) for n in networks)]
+            return sorted(n for n in networks if n.replace(".", "").replace("_", "").isalnum() and self._called(n, step))
         held = {n for n in networks if any(o in self._optimizers_of(n) for o in step.optimizers)}
         return sorted(n for n in networks - held if step.optimizers and n.replace(".", "").replace("_", "").isalnum() and self._called(n, step))
 
@@ -682,12 +713,36 @@ class _Scope:
         kept = _plain_binds_in_order(step.region)
         loss = ast.unparse(step.loss)
         last = step.region[-1]
-        outputs = [n for n in kept if n != loss and _read_later(self.node, n, step.region, last)]
+        carried = set(_free_first(step.region)) if any(isinstance(p.node, ast.For | ast.While) for p in step.place.around) else set()
+        outputs = [n for n in kept if n != loss and (n in carried or _read_later(self.node, n, step.region, last))]
         if step.scaler is not None and _target_like(step.loss) and loss in bound and _read_later(
             self.node, loss, [*step.region, step.place.node], last
         ):  # fmt: skip
             outputs.insert(0, loss)
         step.outputs = outputs
+        self._find_unset(step)
+
+    def _find_unset(self, step: Backward) -> None:
+        """Inputs that some ways leave unbound: torch's statements read them on the other ways only, a call reads them always."""
+        anchor = step.anchor if step.anchor is not None else step.region[0]
+        chain = [*step.place.around, step.place]
+        bound = _parameters(self.node)
+        conditional: dict[str, ast.stmt] = {}
+        for place in chain:
+            before = place.block[: place.index] if place.node is not step.place.node else [s for s in place.block if s.lineno < step.region[0].lineno]
+            for statement in before:
+                for name in _plain_binds(statement) - _surely_bound(statement) - _loop_targets(statement):
+                    conditional.setdefault(name, statement)
+                bound |= _surely_bound(statement) | _loop_targets(statement)
+            bound |= _loop_targets(place.node)
+        for name in step.inputs:
+            if name in bound:
+                continue
+            first = conditional.get(name)
+            if first is not None and first.lineno < anchor.lineno:
+                self.training.unset.setdefault(id(first), []).append(name)
+            elif first is None and name not in _names_in_scope(self.node, [*step.region, *step.again]):
+                step.unset.append(name)
 
     def _anchor(self, step: Backward) -> ast.stmt | None:
         """The outermost loop around the step in which its optimizers are not made anew."""
@@ -748,10 +803,23 @@ def _networks(rewriter: Rewriter, statements: list[ast.stmt]) -> set[str]:
     for statement in statements:
         for node in ast.walk(statement):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name | ast.Attribute):
-                known = K.without_none(rewriter.kinds(node.func))
-                if known and all(k.name == "object" and rewriter._is_cell(k.of) for k in known):
+                known = K.without_none(rewriter.kinds(node.func)) - ANY
+                if known and all(k.name == "object" and rewriter._is_cell(k.of) for k in known) and _has_parameters(rewriter, known):
                     found.add(ast.unparse(node.func))
     return found
+
+
+def _has_parameters(rewriter: Rewriter, networks: Kinds) -> bool:
+    """Whether modules may hold parameters: losses and activations of torch.nn do not."""
+    for kind in networks:
+        rows = rewriter.table.get(kind.of)
+        page = Path(rows[0].location.path).stem if rows and kind.of.startswith("torch.nn.") else ""
+        if page not in _WITHOUT_PARAMETERS or rows[0].weights:
+            return True
+    return False
+
+
+_WITHOUT_PARAMETERS = frozenset({"loss", "distance", "dropout", "padding", "pooling", "shape"})
 
 
 def _scopes(tree: ast.Module) -> Iterator[ast.Module | ast.FunctionDef | ast.AsyncFunctionDef]:
@@ -919,11 +987,32 @@ def _free_first(statements: list[ast.stmt]) -> list[str]:
                 inside.add(node.id)
         if nested:
             # bound on some ways only: where it was bound before, that value must come in
-            for name in inside - certain:
+            always = _surely_bound(statement)
+            for name in inside - certain - always:
                 found.setdefault(name)
+            certain |= always
         else:
             certain |= inside
     return list(found)
+
+
+def _surely_bound(statement: ast.stmt) -> set[str]:
+    """Names that a statement binds whichever way it takes."""
+    if isinstance(statement, ast.If):
+        return _all_bound(statement.body) & _all_bound(statement.orelse)
+    if isinstance(statement, ast.With):
+        return _all_bound(statement.body)
+    return set() if isinstance(statement, ast.For | ast.While | ast.Try | ast.Match) else _plain_binds(statement)
+
+
+def _loop_targets(statement: ast.stmt) -> set[str]:
+    if not isinstance(statement, ast.For):
+        return set()
+    return {n.id for n in ast.walk(statement.target) if isinstance(n, ast.Name)}
+
+
+def _all_bound(block: list[ast.stmt]) -> set[str]:
+    return set().union(*(_surely_bound(s) for s in block))
 
 
 def _parameters(scope: ast.AST) -> set[str]:

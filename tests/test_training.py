@@ -464,8 +464,11 @@ def test_a_checkpoint_keeps_its_name_and_must_fit(tmp_path: Path) -> None:
     cell.load_state_dict(state)
     with pytest.raises(RuntimeError):
         cell.load_state_dict({"weight": state["weight"]})
-    with pytest.raises(TypeError, match="whole network"):
-        serialization.save(cell, path)
+    serialization.save({"net": cell, "epoch": 3}, path)  # a whole network is pickled
+    loaded = serialization.load(path)
+    assert loaded["epoch"] == 3 and loaded["net"].weight.name == "weight"
+    x = Tensor(np.ones((2, 3), np.float32))
+    assert np.array_equal(loaded["net"](x).asnumpy(), cell(x).asnumpy())
     with pytest.raises(FileNotFoundError):
         serialization.load(tmp_path / "none.pth")
 
@@ -503,3 +506,119 @@ def test_samples_are_computed_with_numpy() -> None:
 def test_a_sample_that_is_not_simple_is_said() -> None:
     source = SAMPLES.replace("torch.tensor(1.5)", "torch.fft.fft(image).real.sum()")
     assert "MSP601" in {d.code for d in convert_source(source).diagnostics}
+
+
+STARTS_IN_TRAINING = """
+import torch
+from torch import nn, optim
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.first = nn.Linear(5, 8)
+        self.norm = nn.BatchNorm1d(8)
+
+    def forward(self, x):
+        return self.norm(self.first(x))
+
+
+def weights_init(m):
+    name = m.__class__.__name__
+    if name.find("Linear") != -1:
+        nn.init.constant_(m.weight, 0.5)
+    elif name.find("BatchNorm") != -1:
+        nn.init.constant_(m.weight, 2.0)
+
+
+def build():
+    net = Net()
+    net.apply(weights_init)
+    return net
+
+
+def train(batches):
+    net = build()
+    optimizer = optim.SGD(net.parameters(), lr=0.1)
+    losses = []
+    for x in batches:
+        optimizer.zero_grad()
+        loss = (net(torch.from_numpy(x)) ** 3).mean()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    return losses, net.training
+"""
+
+
+def test_networks_start_in_training_mode_and_classes_are_found_by_name(tmp_path: Path) -> None:
+    """No train() anywhere: torch normalizes by the batch. The layers are those that torch's names mean."""
+    data_in = [b[0] for b in batches(3, (6, 5))]
+    ported = ported_module(STARTS_IN_TRAINING, tmp_path, "starts")
+    text = (tmp_path / "starts.py").read_text("utf-8")
+    assert '"Dense"' in text and "net = Net().set_train()" in text
+    losses, training = ported.train(data_in)
+    expected, _ = torch_module(STARTS_IN_TRAINING, "starts").train(data_in)
+    assert training is True
+    np.testing.assert_allclose(losses, expected, rtol=1e-4)
+    cell = ported.build()
+    assert np.all(cell.first.weight.asnumpy() == 0.5) and np.all(cell.norm.gamma.asnumpy() == 2.0)
+    # the control: in evaluation mode the losses are others
+    text = text.replace(".set_train()", ".set_train(False)")
+    (tmp_path / "control.py").write_text(text, "utf-8")
+    sys.path.insert(0, str(tmp_path))
+    try:
+        control = importlib.import_module("control")
+    finally:
+        sys.path.remove(str(tmp_path))
+    assert abs(control.train(data_in)[0][0] - expected[0]) > 1e-3
+
+
+CARRIED = """
+import torch
+from torch import nn, optim
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.cell = nn.RNN(3, 4)
+
+    def forward(self, x, hidden):
+        return self.cell(x, hidden)
+
+
+def repackage(h):
+    return h.detach()
+
+
+def train(net: Net, batches, recurrent):
+    net.train()
+    optimizer = optim.SGD(net.parameters(), lr=0.1)
+    losses = []
+    if recurrent:
+        hidden = torch.zeros(1, 2, 4)
+    for x in batches:
+        optimizer.zero_grad()
+        if recurrent:
+            hidden = repackage(hidden)
+            output, hidden = net(torch.from_numpy(x), hidden)
+        else:
+            output, _ = net(torch.from_numpy(x), torch.ones(1, 2, 4))
+        loss = (output ** 2).mean()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    return losses
+"""
+
+
+@pytest.mark.parametrize("recurrent", [True, False])
+def test_a_state_is_carried_from_step_to_step(tmp_path: Path, recurrent: bool) -> None:
+    """The hidden state that a step reads is what the last one made; on the other way it is never bound."""
+    data_in = [b[0] for b in batches(4, (3, 2, 3))]
+    ported, reference = ported_module(CARRIED, tmp_path, "carried"), torch_module(CARRIED, "carried")
+    network, cell = reference.Net(), ported.Net()
+    copy_weights(network, cell)
+    expected = reference.train(network, data_in, recurrent)
+    np.testing.assert_allclose(ported.train(cell, data_in, recurrent), expected, rtol=1e-5)

@@ -29,9 +29,21 @@ def distributed_rank(group=None):
     return get_rank()
 
 
-def all_reduce(tensor, op="sum", group=None, async_op=False):
+def all_reduce(tensor, op="sum"):
     """torch.distributed.all_reduce; the result is returned, since a tensor does not change in place."""
-    return ops.AllReduce({"sum": ops.ReduceOp.SUM, "max": ops.ReduceOp.MAX, "min": ops.ReduceOp.MIN}[op])(tensor)
+    total = ops.AllReduce("sum" if op == "mean" else op)(tensor)
+    return total / get_group_size() if op == "mean" else total
+
+
+def all_gather(tensor):
+    """torch.distributed.all_gather: the tensors of all processes, in the order of their ranks."""
+    whole = ops.AllGather()(tensor.expand_dims(0))
+    return [whole[i] for i in range(get_group_size())]
+
+
+def broadcast(tensor, src):
+    """torch.distributed.broadcast; the result is returned, since a tensor does not change in place."""
+    return ops.Broadcast(src)((tensor,))[0]
 
 
 def barrier(group=None, async_op=False, device_ids=None, timeout=None):
@@ -65,9 +77,15 @@ def reduce_gradients(gradients):
     return tuple(reduce(g) / get_group_size() for g in gradients)
 
 
-def DataParallel(module, device_ids=None, output_device=None, dim=0):
-    """torch.nn.DataParallel: one process has one device in MindSpore, so it is the network itself."""
-    return module
+class DataParallel(nn.Cell):
+    """torch.nn.DataParallel: one process has one device in MindSpore, so the network runs as it is."""
+
+    def __init__(self, module, device_ids=None, output_device=None, dim=0):
+        super().__init__(auto_prefix=False)
+        self.module = module
+
+    def construct(self, *args, **kwargs):
+        return self.module(*args, **kwargs)
 
 
 def set_device(device):

@@ -70,3 +70,16 @@ def module_to(self, device=None, dtype=None, non_blocking=False, memory_format=N
     if dtype is None and isinstance(device, mstype.Type):
         dtype = device
     return self if dtype is None else self.to(dtype)
+
+
+def layer_parameter(layer, name):
+    """A parameter of any layer by torch's name: MindSpore calls the weight of a normalization gamma, of an embedding embedding_table."""
+    own = {
+        "weight": ("weight", "gamma", "embedding_table", "w"), "bias": ("bias", "beta"),
+        "running_mean": ("running_mean", "moving_mean"), "running_var": ("running_var", "moving_variance"),
+    }[name]  # fmt: skip
+    layer = getattr(layer, "bn2d", layer)  # BatchNorm3d holds a BatchNorm2d
+    for candidate in own:
+        if hasattr(layer, candidate):
+            return getattr(layer, candidate)
+    raise AttributeError(f"{type(layer).__name__} has no {name}")

@@ -132,6 +132,12 @@ class RNN(nn.RNN):
         return y.squeeze(self.batch_axis), hn.squeeze(1)
 
 
+def cell_projection(x, weight, bias):
+    """What a recurrent cell computes of its input, or of its state, before the gates."""
+    y = ops.matmul(x, weight.swapaxes(0, 1))
+    return y if bias is None else y + bias
+
+
 class LSTMCell(nn.LSTMCell):
     """torch.nn.LSTMCell."""
 
@@ -145,7 +151,13 @@ class LSTMCell(nn.LSTMCell):
             hx = (zeros, zeros)
         elif x.ndim == 1:
             hx = (hx[0].expand_dims(0), hx[1].expand_dims(0))
-        h, c = super().construct(batch, hx)
+        if x.dtype == mindspore.float64:  # MindSpore's own cell takes float32 and float16
+            gates = cell_projection(batch, self.weight_ih, self.bias_ih) + cell_projection(hx[0], self.weight_hh, self.bias_hh)
+            i, f, g, o = ops.split(gates, self.hidden_size, 1)
+            c = ops.sigmoid(f) * hx[1] + ops.sigmoid(i) * ops.tanh(g)
+            h = ops.sigmoid(o) * ops.tanh(c)
+        else:
+            h, c = super().construct(batch, hx)
         return (h, c) if x.ndim == 2 else (h.squeeze(0), c.squeeze(0))
 
 
@@ -161,7 +173,13 @@ class GRUCell(nn.GRUCell):
             hx = ops.zeros((batch.shape[0], self.hidden_size), x.dtype)
         elif x.ndim == 1:
             hx = hx.expand_dims(0)
-        h = super().construct(batch, hx)
+        if x.dtype == mindspore.float64:  # MindSpore's own cell takes float32 and float16
+            r, z, n = ops.split(cell_projection(batch, self.weight_ih, self.bias_ih), self.hidden_size, 1)
+            r_hidden, z_hidden, n_hidden = ops.split(cell_projection(hx, self.weight_hh, self.bias_hh), self.hidden_size, 1)
+            z = ops.sigmoid(z + z_hidden)
+            h = (1 - z) * ops.tanh(n + ops.sigmoid(r + r_hidden) * n_hidden) + z * hx
+        else:
+            h = super().construct(batch, hx)
         return h if x.ndim == 2 else h.squeeze(0)
 
 
@@ -177,5 +195,9 @@ class RNNCell(nn.RNNCell):
             hx = ops.zeros((batch.shape[0], self.hidden_size), x.dtype)
         elif x.ndim == 1:
             hx = hx.expand_dims(0)
-        h = super().construct(batch, hx)
+        if x.dtype == mindspore.float64:  # MindSpore's own cell takes float32 and float16
+            h = cell_projection(batch, self.weight_ih, self.bias_ih) + cell_projection(hx, self.weight_hh, self.bias_hh)
+            h = ops.tanh(h) if self.nonlinearity == 'tanh' else ops.relu(h)
+        else:
+            h = super().construct(batch, hx)
         return h if x.ndim == 2 else h.squeeze(0)

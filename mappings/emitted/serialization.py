@@ -1,13 +1,15 @@
 """Checkpoints: torch.save and torch.load in MindSpore's own format; export of networks."""
 
+import contextlib
 import json
 import os
+import pickle
 import shutil
 import tempfile
 
 import mindspore
 import numpy as np
-from mindspore import Parameter, Tensor, nn
+from mindspore import Parameter, Tensor, nn, ops
 
 STRUCTURE = "structure"
 
@@ -16,13 +18,14 @@ def save(obj, f, pickle_module=None, pickle_protocol=2, _use_new_zipfile_seriali
     """torch.save: a MindSpore checkpoint under any file name.
 
     A state dict is written under its own names, as mindspore.save_checkpoint does; other nested dicts, lists and
-    numbers are described by one more entry, called "structure".
-
-    Raises:
-        TypeError: something else than tensors, numbers, strings, dicts, lists and tuples is to be saved.
+    numbers are described by one more entry, called "structure". What holds a whole network is pickled.
     """
     tensors = {}
-    structure = packed(obj, "", tensors)
+    try:
+        structure = packed(obj, "", tensors)
+    except TypeError:
+        pickled(obj, f)
+        return
     plain = isinstance(obj, dict) and all(isinstance(k, str) and isinstance(v, Tensor) for k, v in obj.items())
     text = {} if plain else {STRUCTURE: json.dumps(structure)}
     entries = [{"name": name, "data": value} for name, value in tensors.items()]
@@ -37,10 +40,44 @@ def save(obj, f, pickle_module=None, pickle_protocol=2, _use_new_zipfile_seriali
             os.replace(os.fspath(f) + ".part", f)
 
 
+class NetworkPickler(pickle.Pickler):
+    """Pickles cells, their parameters as arrays and their primitives as the arguments that made them."""
+
+    def reducer_override(self, obj):
+        if isinstance(obj, ops.Primitive):
+            arguments = {k: v for k, v in getattr(obj, "init_attrs", {}).items() if k != "name"}
+            return made, (type(obj), arguments)
+        if isinstance(obj, Parameter):
+            return made, (Parameter, {"default_input": Tensor(obj.asnumpy()), "name": obj.name, "requires_grad": obj.requires_grad})
+        if isinstance(obj, Tensor):
+            return made, (Tensor, {"input_data": obj.asnumpy()})
+        return NotImplemented
+
+
+def made(kind, arguments):
+    """An object from the arguments that it was made with."""
+    return kind(**arguments)
+
+
+def pickled(obj, f):
+    """Writes a pickle to a path or an open file."""
+    if hasattr(f, "write"):
+        NetworkPickler(f).dump(obj)
+        return
+    with open(os.fspath(f) + ".part", "wb") as file:
+        NetworkPickler(file).dump(obj)
+    os.replace(os.fspath(f) + ".part", f)
+
+
+def safe_globals(safe_globals):
+    """torch.serialization.safe_globals: `load` asks for no list of types."""
+    return contextlib.nullcontext()
+
+
 def packed(value, path, tensors):
     """What json can hold of a value; its tensors go into `tensors` by their path."""
     if isinstance(value, nn.Cell):
-        raise TypeError("a whole network cannot be saved: save network.state_dict() and build the network anew to load it")
+        raise TypeError("a whole network has no place in a checkpoint")
     if isinstance(value, (Tensor, np.ndarray)):
         name = path or "tensor"
         tensors[name] = value if isinstance(value, Tensor) else Tensor(value)
@@ -69,6 +106,8 @@ def packed_key(key):
 def load(f, map_location=None, pickle_module=None, *, weights_only=None, mmap=None, **pickle_load_args):
     """torch.load of what `save` or mindspore.save_checkpoint wrote, under any file name.
 
+    A pickled network runs code of the file: load only those that you trust.
+
     Raises:
         FileNotFoundError: there is no such file.
         ValueError: it is not a MindSpore checkpoint.
@@ -82,6 +121,10 @@ def load(f, map_location=None, pickle_module=None, *, weights_only=None, mmap=No
             raise FileNotFoundError(f"no checkpoint at {os.fspath(f)}")
         else:
             os.symlink(os.path.abspath(f), path)
+        with open(path, "rb") as copy:
+            if copy.read(1) == pickle.PROTO:
+                copy.seek(0)
+                return pickle.load(copy)
         tensors = mindspore.load_checkpoint(path)
     structure = tensors.pop(STRUCTURE, None)
     if structure is None:

@@ -67,3 +67,8 @@ def tensor_fill_diagonal(self, fill_value):
     for other in side[2:]:
         on_diagonal = ops.logical_and(on_diagonal, side[0] == other)
     return ops.masked_fill(self, on_diagonal, fill_value)
+
+
+def number(value):
+    """A tensor of one element as a Python number, for a text format; anything else as it is."""
+    return value.item() if isinstance(value, Tensor) else value

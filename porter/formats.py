@@ -1,0 +1,88 @@
+"""Numbers in formatted text: `f"{loss:.4f}"` takes torch's tensors of one element, and not MindSpore's."""
+
+from __future__ import annotations
+
+import ast
+import string
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from porter import kinds as K
+from porter.kinds import ANY
+
+if TYPE_CHECKING:
+    from porter.rewrite import Rewriter
+
+NUMERIC = frozenset("eEfFgGn%d")
+SETTINGS = frozenset({"args", "opt", "opts", "config", "cfg", "hparams", "params", "flags", "FLAGS", "options"})
+
+
+def number_text(rewriter: Rewriter, node: ast.expr, text: str) -> str:
+    """The expression as a number, where it is or may be a tensor."""
+    known = K.without_none(rewriter.kinds(node))
+    if K.is_tensor(known):
+        return f"{text if _is_primary(node) else f'({text})'}.item()"
+    if (known & ANY or K.names(known) & K.TENSORS) and not _is_setting(node):
+        return f"{rewriter.spell('emitted.number')}({text})"
+    return text
+
+
+def _is_primary(node: ast.expr) -> bool:
+    return isinstance(node, ast.Name | ast.Attribute | ast.Subscript | ast.Call)
+
+
+def _is_setting(node: ast.expr) -> bool:
+    """args.lr, or arithmetic with the length of something: written by people or counted, never computed by a network."""
+    if isinstance(node, ast.Attribute):
+        return isinstance(node.value, ast.Name) and node.value.id in SETTINGS
+    return isinstance(node, ast.Constant)
+
+
+def is_numeric(value: ast.FormattedValue) -> bool:
+    """Whether a replacement field of an f-string has a format for numbers."""
+    if value.format_spec is None or value.conversion != -1 or not isinstance(value.format_spec, ast.JoinedStr):
+        return False
+    last = value.format_spec.values[-1] if value.format_spec.values else None
+    return isinstance(last, ast.Constant) and isinstance(last.value, str) and last.value[-1:] in NUMERIC
+
+
+def numeric_arguments(node: ast.Call) -> Iterator[ast.expr]:
+    """Arguments of `"{:.4f}".format(loss)` that a format for numbers takes."""
+    func = node.func
+    if not (isinstance(func, ast.Attribute) and func.attr == "format" and isinstance(func.value, ast.Constant)):
+        return
+    if not isinstance(func.value.value, str) or any(isinstance(a, ast.Starred) for a in node.args):
+        return
+    keywords = {k.arg: k.value for k in node.keywords if k.arg}
+    try:
+        fields = [(name, spec) for _, name, spec, conversion in string.Formatter().parse(func.value.value) if name is not None and not conversion]
+    except ValueError:
+        return
+    automatic = 0
+    for name, spec in fields:
+        key = name or str(automatic)
+        automatic += not name
+        if spec and spec[-1] in NUMERIC:
+            if key.isdigit() and int(key) < len(node.args):
+                yield node.args[int(key)]
+            elif key in keywords:
+                yield keywords[key]
+
+
+def field_place(text: str, start: int, wanted: ast.expr) -> tuple[int, int] | None:
+    """Where the source of an f-string, from some place on, has a given expression in braces."""
+    meaning = ast.dump(wanted)
+    at = text.find("{", start)
+    while at >= 0:
+        for end in range(at + 2, len(text)):
+            if text[end] in "}:!=" and _means(text[at + 1 : end], meaning):
+                return at + 1, end
+        at = text.find("{", at + 1)
+    return None
+
+
+def _means(text: str, meaning: str) -> bool:
+    try:
+        return ast.dump(ast.parse(text.strip(), mode="eval").body) == meaning
+    except SyntaxError:
+        return False

@@ -1,0 +1,93 @@
+"""torch makes a module in training mode and MindSpore makes a cell without it: networks that no statement sets to training get it."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from porter import kinds as K
+from porter.kinds import ANY
+
+if TYPE_CHECKING:
+    from porter.rewrite import Rewriter
+
+MODULE = "torch.nn.Module"
+CONTAINERS = frozenset({"torch.nn.Sequential", "torch.nn.ModuleList", "torch.nn.ModuleDict"})
+SAME_MODULE = frozenset({"to", "cuda", "cpu", "float", "double", "half", "apply", "requires_grad_", "type"})
+
+
+def needs_training_mode(rewriter: Rewriter, node: ast.Assign) -> bool:
+    """Whether `net = Net()` must say `.set_train()`, since torch's training mode would otherwise be missed."""
+    return isinstance(node.value, ast.Call) and _makes_network(rewriter, node) and _is_missing(rewriter, node.value)
+
+
+def _makes_network(rewriter: Rewriter, node: ast.Assign) -> bool:
+    if len(node.targets) != 1 or any(rewriter._is_cell(c) for c in rewriter.classes):
+        return False
+    value: ast.expr = node.value
+    while isinstance(value, ast.Call) and isinstance(value.func, ast.Attribute) and value.func.attr in SAME_MODULE:
+        value = value.func.value
+    if not isinstance(value, ast.Call):
+        return False
+    makers = K.without_none(rewriter.kinds(value.func))
+    return bool(makers) and all(_is_maker(rewriter, k) for k in makers)
+
+
+def _is_maker(rewriter: Rewriter, kind: K.Kind) -> bool:
+    if kind.name == "class":
+        return kind.of in CONTAINERS or (kind.of in rewriter.program.classes and rewriter._is_cell(kind.of))
+    of_class = kind.name == "bound" and bool(kind.items) and K.names(kind.items[0]) == {"class"}
+    if (kind.name == "function" or of_class) and kind.of in rewriter.program.functions:
+        made = K.without_none(rewriter.inference._returns(rewriter.program.functions[kind.of]))
+        return bool(made) and all(k.name == "object" and rewriter._is_cell(k.of) for k in made)
+    return kind.name == "function" and kind.of.startswith("torchvision.models.")
+
+
+def _is_missing(rewriter: Rewriter, value: ast.expr) -> bool:
+    own = {k.of for k in K.without_none(rewriter.kinds(value))}
+    scopes = _training_scopes(rewriter)
+    return bool(scopes) and not all(_sets_mode(rewriter, calls, own) for calls in scopes)
+
+
+def _sets_mode(rewriter: Rewriter, calls: list[ast.Call], own: set[str]) -> bool:
+    """Whether some `.train()` before a backward pass may mean these networks."""
+    for call in calls:
+        assert isinstance(call.func, ast.Attribute)
+        known = K.without_none(rewriter.kinds(call.func.value))
+        if not known or known & ANY or any(k.of == MODULE or k.of in own for k in known) or not own - {MODULE}:
+            return True
+    return False
+
+
+def _training_scopes(rewriter: Rewriter) -> list[list[ast.Call]]:
+    """For every function that goes backward, its calls of `.train()` before that."""
+    cached: list[list[ast.Call]] | None = getattr(rewriter.program, "_training_scopes", None)
+    if cached is None:
+        cached = [found for m in rewriter.program.modules.values() if b".backward(" in m.data for found in _in_module(m.tree)]
+        rewriter.program._training_scopes = cached  # type: ignore[attr-defined]
+    return cached
+
+
+def _in_module(tree: ast.Module) -> Iterator[list[ast.Call]]:
+    scopes = [tree, *(n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef))]
+    for scope in scopes:
+        calls = [c for statement in scope.body for c in _own_calls(statement)]
+        backward = [c.lineno for c in calls if isinstance(c.func, ast.Attribute) and c.func.attr == "backward"]
+        if backward:
+            yield [c for c in calls if _is_train(c) and c.lineno < max(backward)]
+
+
+def _own_calls(node: ast.AST) -> Iterator[ast.Call]:
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Lambda):
+        return
+    if isinstance(node, ast.Call):
+        yield node
+    for child in ast.iter_child_nodes(node):
+        yield from _own_calls(child)
+
+
+def _is_train(call: ast.Call) -> bool:
+    if not isinstance(call.func, ast.Attribute) or call.func.attr != "train":
+        return False
+    return not call.args or (isinstance(call.args[0], ast.Constant) and call.args[0].value is True)

@@ -1,0 +1,115 @@
+"""Recognizes values by their calls: methods that only tensors have, calls that no tensor would take, moves between devices."""
+
+from __future__ import annotations
+
+import ast
+from typing import TYPE_CHECKING
+
+from porter import kinds as K
+from porter.kinds import ANY, Kinds
+
+if TYPE_CHECKING:
+    from porter.program import Program
+
+# No builtin type, numpy array, pandas or PIL object, module or optimizer has these.
+TENSOR_ONLY = frozenset({
+    "size", "numel", "dim", "unsqueeze", "detach", "contiguous", "permute", "narrow", "masked_fill", "masked_select",
+    "index_select", "index_fill", "scatter", "scatter_add", "expand_as", "view_as", "type_as", "new_tensor", "new_zeros",
+    "new_ones", "new_full", "new_empty", "log_softmax", "softmax", "sigmoid", "relu", "tanh", "logsumexp", "bmm", "mm",
+    "topk", "unbind", "chunk", "clamp", "clamp_min", "clamp_max", "repeat_interleave", "long", "numpy", "t", "clone",
+})  # fmt: skip
+TENSOR_ATTRIBUTES = frozenset({"is_cuda", "is_xpu", "is_mps", "is_sparse", "is_quantized", "is_meta", "is_leaf", "grad_fn", "mT"})
+MODULE_ONLY = frozenset({"parameters", "named_parameters", "named_modules", "named_children", "named_buffers", "flatten_parameters"})
+COUNTED = frozenset({"groupby", "resample", "rolling"})  # pandas: df.groupby(...).size()
+MOVES = frozenset({"to", "cuda", "cpu", "xpu", "npu"})
+TEXT_ARGUMENTS = frozenset({"to", "type", "cuda", "new_tensor", "unflatten", "register_hook", "refine_names", "align_to", "rename"})
+
+
+def is_tensor_call(program: Program, node: ast.Call, func: ast.Attribute) -> bool:
+    """Whether a method call on something unknown shows that it is a tensor."""
+    if func.attr in _own_methods(program):
+        return False
+    if isinstance(func.value, ast.Call) and isinstance(func.value.func, ast.Attribute) and func.value.func.attr in COUNTED:
+        return False
+    if func.attr.endswith("_") and isinstance(func.value, ast.Attribute) and func.value.attr == "data":
+        return any(r.inplace for r in program.table.get(f"torch.Tensor.{func.attr}"))
+    if func.attr == "view":
+        return len(node.args) > 1  # an array's view takes one dtype
+    if func.attr in ("clone", "numpy", "t", "long") and (node.args or node.keywords):
+        return False
+    return func.attr in TENSOR_ONLY
+
+
+def is_module_call(program: Program, node: ast.Call, func: ast.Attribute) -> bool:
+    """Whether a method call on something unknown shows that it is a network."""
+    if func.attr in _own_methods(program):
+        return False
+    if func.attr in ("train", "eval"):
+        return not node.keywords and all(isinstance(a, ast.Constant) and isinstance(a.value, bool) for a in node.args)
+    return func.attr in MODULE_ONLY
+
+
+def _own_methods(program: Program) -> set[str]:
+    cached: set[str] | None = getattr(program, "_method_names", None)
+    if cached is None:
+        cached = {name for cls in program.classes.values() for name in cls.methods}
+        program._method_names = cached  # type: ignore[attr-defined]
+    return cached
+
+
+def is_text_call(node: ast.Call, func: ast.Attribute, argument_kinds: list[Kinds]) -> bool:
+    """Whether a method gets a text where no tensor method takes one, as in `line.split(",")`."""
+    return func.attr not in TEXT_ARGUMENTS and any(K.proven(k, frozenset({"str"})) for k in argument_kinds)
+
+
+def is_move(program: Program, node: ast.Call, func: ast.Attribute, argument_kinds: list[Kinds]) -> bool:
+    """Whether a call only says on which device a value should lie, whatever the value is."""
+    if func.attr not in MOVES or func.attr in _own_methods(program):
+        return False
+    if any(k.arg not in ("device", "non_blocking") for k in node.keywords):
+        return False
+    if func.attr != "to":
+        return len(node.args) <= 1
+    given = [*node.args, *(k.value for k in node.keywords if k.arg == "device")]
+    return len(given) == 1 and _is_device(given[0], argument_kinds[0] if node.args else ANY, by_name=bool(node.keywords))
+
+
+def _is_device(node: ast.expr, known: Kinds, *, by_name: bool) -> bool:
+    if K.proven(known, frozenset({"device"})) or by_name:
+        return True
+    if isinstance(node, ast.Constant):
+        return isinstance(node.value, str | int)
+    last = ast.unparse(node).rpartition(".")[2].lower()
+    return (not known or bool(known & ANY) or K.proven(known, frozenset({"device", "str", "int"}))) and ("device" in last or last in ("dev", "gpu", "rank"))
+
+
+def class_of(node: ast.expr) -> str:
+    """The name `m` in `m.__class__` and `type(m)`."""
+    if isinstance(node, ast.Attribute) and node.attr == "__class__" and isinstance(node.value, ast.Name):
+        return node.value.id
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "type" and len(node.args) == 1:
+        return node.args[0].id if isinstance(node.args[0], ast.Name) else ""
+    return ""
+
+
+def class_name_test(test: ast.expr) -> tuple[ast.expr, ast.expr, str] | None:
+    """The text, the literal and its value in `name.find("Conv") != -1`, `"Conv" in name` and `name == "Conv2d"`."""
+    found = _asked(test)
+    if found is None or not isinstance(found[1], ast.Constant) or not isinstance(found[1].value, str):
+        return None
+    return found[0], found[1], found[1].value
+
+
+def _asked(test: ast.expr) -> tuple[ast.expr, ast.expr] | None:
+    if isinstance(test, ast.Call) and isinstance(test.func, ast.Attribute) and test.func.attr in ("startswith", "endswith") and test.args:
+        return test.func.value, test.args[0]
+    if not isinstance(test, ast.Compare) or len(test.ops) != 1:
+        return None
+    left, operator, right = test.left, test.ops[0], test.comparators[0]
+    if isinstance(operator, ast.In):
+        return right, left
+    if isinstance(operator, ast.Eq):
+        return left, right
+    if not (isinstance(left, ast.Call) and isinstance(left.func, ast.Attribute) and left.func.attr == "find" and left.args):
+        return None
+    return (left.func.value, left.args[0]) if isinstance(operator, ast.NotEq | ast.Gt | ast.GtE) else None
