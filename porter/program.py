@@ -113,7 +113,7 @@ class Program:
             for module in self.modules.values():
                 for node in module.explored.strings:
                     if isinstance(node, ast.Constant):
-                        if len(node.value) < 60:
+                        if isinstance(node.value, str) and len(node.value) < 60:
                             found[node.value] = None
                     else:
                         found["".join(str(v.value) if isinstance(v, ast.Constant) else "{}" for v in node.values)] = None

@@ -1018,11 +1018,21 @@ class Rewriter:
         new = RENAMED_METHODS.get(node.func.attr)
         if new is not None:
             edits.append(self._attribute_name(node.func, new))
+            called = node.func.value
+            if self.inference.descendants.get(owner) and isinstance(called, ast.Call) and not called.args and self._is_self_method():
+                # a graph takes `super()` from the class of the object: two levels below it would call itself for ever
+                edits += self.replace(called, f"super({owner.rpartition('.')[2]}, self)")
         elif self.table.get(f"{MODULE}.{node.func.attr}") and self.program.method(owner, node.func.attr, after=owner) is None:
             text = self._port_call(node, self.table.get(f"{MODULE}.{node.func.attr}"), node.func.value)
             if text is not None:
                 return self.replace(node, text)
         return edits
+
+    def _is_self_method(self) -> bool:
+        """Whether the code at hand is a method of a class at module level whose first parameter is called self."""
+        function = self.functions[-1] if len(self.functions) == 1 else None
+        arguments = function.args.args if isinstance(function, ast.FunctionDef) else []
+        return len(self.classes) == 1 and bool(arguments) and arguments[0].arg == "self"
 
     def _attribute_name(self, node: ast.Attribute, new: str) -> Edit:
         end = self.span(node)[1]

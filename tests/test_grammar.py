@@ -88,3 +88,50 @@ def test_what_runs_in_both_modes_is_not_named() -> None:
     assert _codes("        self.p = x * 2\n        return x") == []
     assert _codes("        self.n = x.shape[0]\n        return x * self.n") == []
     assert _codes("        y = x + self.h\n        self.h = y\n        return y") == []
+
+
+INHERITED = '''import torch
+from torch import nn
+
+
+class First(nn.Module):
+    def forward(self, x):
+        return x + 1
+
+
+class Second(First):
+    def forward(self, x):
+        return super().forward(x) * 2
+
+
+class Third(Second):
+    def forward(self, x):
+        return super().forward(x) - 3
+
+
+class Last(Second):
+    pass
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.third, self.last = Third(), Last()
+
+    def forward(self, x):
+        return self.third(x) * self.last(x)
+'''
+
+
+def test_super_two_levels_up_in_graph_mode(tmp_path: Path) -> None:
+    """Plain super() there goes on for ever."""
+    ported = convert_source(INHERITED, path="inherited.py")
+    assert "super(Second, self).construct(x) * 2" in ported.text and "super().construct(x) - 3" in ported.text
+    (tmp_path / "inherited.py").write_text(ported.text, "utf-8")
+    ms.set_context(mode=ms.GRAPH_MODE)
+    try:
+        cell = _load(tmp_path / "inherited.py", "ported_inherited").Net()
+        x = np.array([2.0, 5.0], np.float32)
+        np.testing.assert_array_equal(cell(ms.Tensor(x)).asnumpy(), ((x + 1) * 2 - 3) * (x + 1) * 2)
+    finally:
+        ms.set_context(mode=ms.PYNATIVE_MODE)
