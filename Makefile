@@ -18,12 +18,13 @@ PYTHON ?= $(firstword $(foreach name,$(TESTED:%=python%) python3,$(shell \
 MODEL := reference_torch/genet/model.py
 PORT = $(BIN)/porter port
 
-.PHONY: help environment demo test lint check acceptance bench prove pages ported clean
+.PHONY: help environment demo test lint check acceptance sweep bench prove pages ported clean
 
 help:
 	@echo "make demo        port GENet: source, weights, numbers, report"
 	@echo "make test        ruff, mypy, generated files, tests (under 15 minutes on two cores)"
-	@echo "make acceptance  the long sweeps: every test, every proof, the figures of make bench"
+	@echo "make acceptance  the long sweeps: every test, every proof, make sweep, the figures of make bench"
+	@echo "make sweep       every architecture of timm and torchvision: ported, run, compared (downloads both)"
 	@echo "make bench       times of the ported network, of the weight converter and of the command line"
 	@echo "make prove       run the table's proofs and record them in mappings/proofs.json"
 	@echo "make pages       write the table's generated pages"
@@ -65,7 +66,11 @@ check: $(STAMP)
 acceptance: lint check
 	$(BIN)/python -m pytest -q -n 2
 	$(BIN)/porter prove --jobs 2
+	$(BIN)/python benchmarks/sweep.py --fresh
 	$(BIN)/python benchmarks/bench_forward.py --check
+
+sweep: $(STAMP)
+	$(BIN)/python benchmarks/sweep.py
 
 bench: $(STAMP)
 	$(BIN)/python benchmarks/bench_forward.py

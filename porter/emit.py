@@ -34,6 +34,11 @@ NOT_PORTED = '''class NotPorted:
         return self
 
     __ror__ = __or__
+
+    def __getitem__(self, item):
+        return self
+
+    __iter__ = None
 '''
 
 

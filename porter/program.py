@@ -188,7 +188,10 @@ class Program:
                 short = ".".join([*start, parts[-1]])
                 if length < len(parts) and parts[1:2] != ["backends"] and short in rows and short.startswith(_family(qualified)):
                     return short
-        aliases = {"torch.autograd.Variable": "torch.autograd.Variable", "torch.functional": "torch"}
+        aliases = {
+            "torch.autograd.Variable": "torch.autograd.Variable", "torch.functional": "torch",
+            "torch.quantization": "torch.ao.quantization", "torch.ao.nn.quantized": "torch.nn.quantized",
+        }  # fmt: skip
         for old, new in aliases.items():
             if qualified.startswith(old + ".") and new + qualified[len(old) :] in rows:
                 return new + qualified[len(old) :]

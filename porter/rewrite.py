@@ -1555,6 +1555,11 @@ class Rewriter:
             renamed = self._own_member(node, base)
             if renamed is not None:
                 return [*inner, *renamed]
+        if self._is_initialized(node) and not self._has_one_name(node.attr, base):
+            layer = self.splice(*self.span(node.value), inner)
+            return self.replace(node, f"{self.spell('emitted.layer_parameter')}({layer}, '{node.attr}')")
+        if node.attr == "forward" and (not base or base & ANY) and self._only_networks_forward:
+            return [*inner, self._attribute_name(node, RENAMED_METHODS[node.attr])]
         if not base:
             return inner
         field_index = {k.fields.index(node.attr) for k in base if k.name != "object" and node.attr in k.fields}
@@ -1577,6 +1582,24 @@ class Rewriter:
         own = self.splice(*self.span(node.value), inner)
         of_tensor = isinstance(node.value, ast.Attribute) and K.is_tensor(self.kinds(node.value.value))
         return self.replace(node, f"{own}.lower()" if of_tensor else f'str({own}).partition({self.quote}:{self.quote})[0].lower()')
+
+    @cached_property
+    def _only_networks_forward(self) -> bool:
+        """Whether nothing but networks has a method forward in this program; the common libraries have none either."""
+        others = (c for name, c in self.program.classes.items() if not self.program.mixes_into_module(name))
+        return not any("forward" in cls.methods for cls in others)
+
+    def _is_initialized(self, node: ast.Attribute) -> bool:
+        """Whether this is the weight or bias that a function of torch.nn.init is given."""
+        call = self.parents.get(id(node))
+        if node.attr not in ("weight", "bias") or not isinstance(call, ast.Call) or not call.args or call.args[0] is not node:
+            return False
+        return (self.program.dotted(self.module, call.func) or "").startswith("torch.nn.init.")
+
+    def _has_one_name(self, attribute: str, base: Kinds) -> bool:
+        """Whether all layers that a value may be have one name for a parameter, as far as they are known."""
+        known = bool(base) and K.names(base) <= {"object"} and all(self._is_cell(k.of) for k in base)
+        return known and len({self._layer_attribute(k.of, attribute) for k in base}) == 1
 
     def _own_member(self, node: ast.Attribute, base: Kinds) -> list[Edit] | None:
         """An attribute of the program's own networks whose name mindspore.nn.Cell uses itself."""

@@ -38,6 +38,16 @@ CASES = {
         "self.a = nn.Parameter(torch.zeros(3, requires_grad=True))\nself.a.data[:] = 0.5", "", "__init__",
         "self.a = Parameter(ops.zeros((3,)))\nself.a[:] = 0.5",
     ),
+    "forward of what a list holds": (
+        "return x + a[0].forward(x)", "x: torch.Tensor, a", "start", "return x + a[0].construct(x)",
+    ),
+    "the weight of any layer, initialised": (
+        "nn.init.zeros_(a.b.weight)", "a", "start", "ms_extras.zeros_(ms_extras.layer_parameter(a.b, 'weight'))",
+    ),
+    "the weight of one layer, initialised": (
+        "self.a = nn.BatchNorm2d(2)\nnn.init.zeros_(self.a.weight)", "", "__init__",
+        "self.a = nn.BatchNorm2d(2)\nms_extras.zeros_(self.a.gamma)",
+    ),
     "repeats as a list": ("return x.repeat([x.shape[0], 1])", "x: torch.Tensor", "forward", "return x.tile((x.shape[0], 1))"),
     "repeats as a sum of lists": (
         "return x.repeat([2] + [1] * n)", "x: torch.Tensor, n: int", "forward", "return x.tile(tuple([2] + [1] * n))",
@@ -181,3 +191,24 @@ def test_the_checkpoint_has_torchs_names() -> None:
     assert {slot.name: slot.torch for slot in slots} == {
         "phase_": ("phase",), "cells_.0.weight": ("cells.0.weight",), "cells_.0.bias": ("cells.0.bias",),
     }  # fmt: skip
+
+
+def test_buffers_that_are_not_kept_can_be_assigned() -> None:
+    mindspore = pytest.importorskip("mindspore")
+    from mappings.emitted.module import layer_parameter, module_named_buffers, register_buffer
+
+    class Net(mindspore.nn.Cell):  # type: ignore[misc, name-defined]
+        def __init__(self) -> None:
+            super().__init__()
+            register_buffer(self, "kept", mindspore.ops.ones((2,)))
+            register_buffer(self, "plain", mindspore.ops.ones((3,)), persistent=False)
+            register_buffer(self, "later", None)
+            self.plain = self.plain * 2
+            self.later = mindspore.ops.ones((4,))
+
+    net = Net()
+    assert {name: buffer.shape for name, buffer in module_named_buffers(net)} == {"kept": (2,), "plain": (3,), "later": (4,)}
+    assert float(net.plain.sum()) == 6
+    assert [p.name for p in net.get_parameters()] == ["kept"]
+    norm, dense = mindspore.nn.BatchNorm2d(2), mindspore.nn.Dense(2, 3)
+    assert layer_parameter(norm, "weight") is norm.gamma and layer_parameter(dense, "bias") is dense.bias

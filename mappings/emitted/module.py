@@ -1,13 +1,18 @@
 """Methods of torch.nn.Module that a Cell does not have, or has with another meaning."""
 
-from mindspore import Parameter, nn
+from mindspore import Parameter
 from mindspore import dtype as mstype
 
 
 def register_buffer(self, name, tensor, persistent=True):
-    """torch.nn.Module.register_buffer: a parameter that is not trained, so that checkpoints keep it."""
+    """torch.nn.Module.register_buffer: a parameter that is not trained, so that checkpoints keep it.
+
+    One that is not kept is a plain attribute: a buffer of nn.Cell cannot be assigned a tensor later.
+    """
+    self.__dict__.pop(name, None)
     if tensor is None or not persistent:
-        nn.Cell.register_buffer(self, name, tensor, persistent)
+        setattr(self, name, tensor)
+        self.plain_buffer_names = (*getattr(self, "plain_buffer_names", ()), name)
         return
     self.insert_param_to_cell(name, Parameter(tensor, name=name, requires_grad=False))
     self.buffer_names = (*getattr(self, "buffer_names", ()), name)
@@ -24,7 +29,7 @@ def module_named_tensors(self, prefix, recurse, remove_duplicate, buffers):
     for path, cell in self.cells_and_names(name_prefix=prefix) if recurse else [(prefix, self)]:
         members = [(n, p) for n, p in cell._params.items() if is_module_buffer(cell, n) == buffers]
         if buffers:
-            members += list(cell._buffers.items())
+            members += [*cell._buffers.items(), *((n, getattr(cell, n)) for n in getattr(cell, "plain_buffer_names", ()))]
         for name, tensor in members:
             if tensor is not None and not (remove_duplicate and id(tensor) in seen):
                 seen.add(id(tensor))
@@ -50,6 +55,17 @@ def module_named_buffers(self, prefix="", recurse=True, remove_duplicate=True):
 def module_buffers(self, recurse=True):
     """torch.nn.Module.buffers: registered buffers and the statistics of normalization layers."""
     return iter([b for _, b in module_named_tensors(self, "", recurse, True, True)])
+
+
+def module_buffer_dict(self):
+    """torch.nn.Module._buffers, as a copy."""
+    return dict(module_named_tensors(self, "", False, True, True))
+
+
+def layer_parameter(layer, name):
+    """The parameter that torch calls weight or bias, of a layer of any kind."""
+    names = {"weight": ("weight", "gamma", "embedding_table", "w"), "bias": ("bias", "beta")}[name]
+    return getattr(layer, next((n for n in names if hasattr(layer, n)), name))
 
 
 def module_requires_grad_(self, requires_grad=True):
