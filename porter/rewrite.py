@@ -801,7 +801,9 @@ class Rewriter:
         if isinstance(node.func, ast.Attribute) and isinstance(node.func.value, ast.Call) and _is_super(node.func.value):
             return self._super_call(node)
         if isinstance(node.func, ast.Name) and node.func.id == "getattr" and len(node.args) in (2, 3):
-            member = self._namespace_member(node)
+            name = self._named_member(node)
+            text = self._reference_text(node, name) if name is not None and self.table.get(name) else None
+            member = self._namespace_member(node) if text is None else self.replace(node, text)
             if member is not None:
                 return member
         mapped = self._mapped_lambda(node) if isinstance(node.func, ast.Name) and node.func.id == "map" else None
@@ -1464,7 +1466,18 @@ class Rewriter:
             return self._keep_root(node)
         return self.replace(node, text)
 
-    def _reference_text(self, node: ast.Name | ast.Attribute, name: str) -> str | None:
+    def _named_member(self, node: ast.expr) -> str | None:
+        """The torch name that getattr(torch.a, 'b', default) reads, where the names are written out."""
+        if not isinstance(node, ast.Call):
+            return self.resolve(node)
+        if not isinstance(node.func, ast.Name) or node.func.id != "getattr" or len(node.args) not in (2, 3):
+            return None
+        base, member = self._named_member(node.args[0]), node.args[1]
+        if base is None or not self.program.is_torch(base) or not isinstance(member, ast.Constant):
+            return None
+        return self.program.member(base, str(member.value))
+
+    def _reference_text(self, node: ast.expr, name: str) -> str | None:
         builtin = _BUILTIN_VALUES.get(name)
         if builtin is not None and not self.table.get(name):
             return self.spell(builtin) if builtin.startswith("mindspore") else builtin

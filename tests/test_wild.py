@@ -41,6 +41,10 @@ CASES = {
     "forward of what a list holds": (
         "return x + a[0].forward(x)", "x: torch.Tensor, a", "start", "return x + a[0].construct(x)",
     ),
+    "a name of torch that older versions lack": (
+        "self.a = getattr(getattr(torch, 'special', None), 'expit', None) or torch.sigmoid", "", "__init__",
+        "self.a = ms_extras.special_expit or ms_extras.sigmoid",
+    ),
     "the weight of any layer, initialised": (
         "nn.init.zeros_(a.b.weight)", "a", "start", "ms_extras.zeros_(ms_extras.layer_parameter(a.b, 'weight'))",
     ),
@@ -212,3 +216,18 @@ def test_buffers_that_are_not_kept_can_be_assigned() -> None:
     assert [p.name for p in net.get_parameters()] == ["kept"]
     norm, dense = mindspore.nn.BatchNorm2d(2), mindspore.nn.Dense(2, 3)
     assert layer_parameter(norm, "weight") is norm.gamma and layer_parameter(dense, "bias") is dense.bias
+
+
+def test_layers_that_a_network_derives_from_have_torchs_members() -> None:
+    mindspore = pytest.importorskip("mindspore")
+    from mappings.emitted.nn_convolution import Conv2d
+    from mappings.emitted.nn_pooling import MaxPool2d
+
+    conv = Conv2d(4, 6, 3, groups=2)
+    conv.weight.set_data(mindspore.ops.zeros_like(conv.weight))
+    conv.bias.set_data(mindspore.ops.ones_like(conv.bias))
+    conv.reset_parameters()
+    bound = (2 * 3 * 3) ** -0.5
+    assert 0.5 * bound < float(conv.weight.abs().max()) <= bound
+    assert float(conv.bias.abs().max()) <= bound
+    assert (MaxPool2d(3, dilation=2, ceil_mode=True).dilation, MaxPool2d(3).ceil_mode) == (2, False)

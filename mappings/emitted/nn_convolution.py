@@ -4,6 +4,7 @@ import mindspore
 import mindspore.common.initializer as initializers
 from mindspore import Parameter, nn, ops
 
+from mappings.emitted.init import _calculate_fan_in_and_fan_out, kaiming_uniform_, uniform_
 from porter.pure import conv_pads, reversed_pads, spread
 
 
@@ -82,6 +83,13 @@ class Conv2d(nn.Conv2d):
         self.padding = padding if isinstance(padding, str) else spread(padding, 2)
         self.groups = groups
         self.padding_mode = padding_mode
+
+    def reset_parameters(self):
+        """Weight and bias drawn anew, as they were when the layer was built."""
+        kaiming_uniform_(self.weight, a=5**0.5)
+        if self.bias is not None:
+            bound = _calculate_fan_in_and_fan_out(self.weight)[0] ** -0.5
+            uniform_(self.bias, -bound, bound)
 
     def construct(self, x):
         if self.padding_mode != 'zeros':

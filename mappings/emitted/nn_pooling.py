@@ -186,6 +186,7 @@ class MaxPool2d(nn.MaxPool2d):
             return_indices=return_indices,
             ceil_mode=ceil_mode,
         )
+        self.dilation, self.ceil_mode = dilation, ceil_mode
 
 
 class MaxPool3d(nn.MaxPool3d):
@@ -204,6 +205,7 @@ class MaxPool3d(nn.MaxPool3d):
             return_indices=return_indices,
             ceil_mode=ceil_mode,
         )
+        self.dilation, self.ceil_mode = dilation, ceil_mode
 
 
 class MaxUnpool(nn.Cell):
