@@ -31,6 +31,7 @@ from porter.infer import Inference, span_of
 from porter.kinds import ANY, Kinds
 from porter.layout import LONGEST, fitted
 from porter.members import CELL_MEMBERS, own_name
+from porter.precision import HELP, MESSAGE, asks_for_float64
 from porter.program import Module, Program, absolute
 from porter.rearrange import Rearrangement, method_chain, short_equation
 from porter.recognize import is_move, is_text_call
@@ -1224,6 +1225,8 @@ class Rewriter:
                 return None
             if holds is None:
                 return self._adapter_call(node, row, receiver)
+        if asks_for_float64(row, node):
+            self.report(node, "MSP603", MESSAGE, HELP, row)
         alternative, known = choose_alternative(row, bound, self.target)
         if alternative is None:
             self.report(node, "MSP202", f"{row.name} with these arguments has no form on {self.target}", row.differs or "port this call by hand", row, symbol=row.name)

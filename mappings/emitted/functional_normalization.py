@@ -3,6 +3,8 @@
 import mindspore
 from mindspore import ops
 
+from mappings.emitted.module import layer_norm_by_steps
+
 
 def layer_norm(input, normalized_shape, weight=None, bias=None, eps=1e-05):
     """torch.nn.functional.layer_norm; mindspore.ops.layer_norm has no CPU kernel, the primitive has."""
@@ -10,6 +12,8 @@ def layer_norm(input, normalized_shape, weight=None, bias=None, eps=1e-05):
     axis = input.ndim - len(shape)
     weight = ops.ones(shape, input.dtype) if weight is None else weight
     bias = ops.zeros(shape, input.dtype) if bias is None else bias
+    if input.dtype == mindspore.float64:
+        return layer_norm_by_steps(input, weight, bias, axis, eps)
     return ops.LayerNorm(axis, axis, eps)(input, weight, bias)[0]
 
 

@@ -1,6 +1,7 @@
 """Methods of torch.nn.Module that a Cell does not have, or has with another meaning."""
 
-from mindspore import Parameter
+import mindspore
+from mindspore import Parameter, Tensor, nn, ops
 from mindspore import dtype as mstype
 
 
@@ -85,7 +86,74 @@ def module_to(self, device=None, dtype=None, non_blocking=False, memory_format=N
     """torch.nn.Module.to: floating-point parameters and buffers in another dtype; devices mean nothing here."""
     if dtype is None and isinstance(device, mstype.Type):
         dtype = device
-    return self if dtype is None else self.to(dtype)
+    if dtype is None and isinstance(device, Tensor):
+        dtype = device.dtype
+    return self if dtype is None else cast_module(self, dtype)
+
+
+def cast_module(self, dtype):
+    """torch.nn.Module.to with a dtype; layers whose MindSpore kernel is right in float32 only take plain operations.
+
+    Raises TypeError for a layer of a float64 network that would silently compute in float32.
+    """
+    for name, cell in self.cells_and_names():
+        if dtype == mindspore.float64 and loses_float64(cell):
+            raise TypeError(f"{name or 'the network'} ({type(cell).__name__}) has no float64 kernel in MindSpore: keep the network in float32")
+        if isinstance(cell, nn.LSTM) and dtype != mindspore.float32:
+            cell.rnn = LSTMSteps()
+        if isinstance(cell, nn.LayerNorm) and dtype == mindspore.float64:
+            cell.layer_norm = LayerNormSteps(cell.begin_norm_axis, cell.epsilon)
+    return self.to(dtype)
+
+
+def loses_float64(cell):
+    """Whether the CPU kernel of a layer takes float64 and computes in float32 (others say that they do not take it)."""
+    layers = (nn.AvgPool1d, nn.AvgPool2d, nn.AvgPool3d, nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d)
+    return mindspore.get_context("device_target") == "CPU" and isinstance(cell, layers)
+
+
+class LSTMSteps(nn.Cell):
+    """One layer and direction of nn.LSTM, step by step: the CPU kernel's gradients are wrong in other dtypes than float32."""
+
+    def construct(self, x, h_0, seq_length, w_ih, w_hh, b_ih, b_hh):
+        hidden, state = h_0
+        outputs = []
+        for t in range(x.shape[0]):
+            gates = ops.matmul(x[t], w_ih.T) + ops.matmul(hidden, w_hh.T)
+            if b_ih is not None:
+                gates = gates + b_ih + b_hh
+            enter, forget, candidate, leave = ops.split(gates, gates.shape[1] // 4, 1)
+            new_state = ops.sigmoid(forget) * state + ops.sigmoid(enter) * ops.tanh(candidate)
+            new_hidden = ops.sigmoid(leave) * ops.tanh(new_state)
+            if seq_length is not None:
+                runs = (seq_length > t).expand_dims(1)
+                outputs.append(ops.where(runs, new_hidden, ops.zeros_like(new_hidden)))
+                hidden, state = ops.where(runs, new_hidden, hidden), ops.where(runs, new_state, state)
+            else:
+                outputs.append(new_hidden)
+                hidden, state = new_hidden, new_state
+        return ops.stack(outputs), (hidden, state)
+
+
+class LayerNormSteps(nn.Cell):
+    """ops.LayerNorm in float64, whose CPU kernel computes in float32."""
+
+    def __init__(self, begin_norm_axis, epsilon):
+        super().__init__()
+        self.begin_norm_axis = begin_norm_axis
+        self.epsilon = epsilon
+
+    def construct(self, x, gamma, beta):
+        first = self.begin_norm_axis if self.begin_norm_axis >= 0 else x.ndim + self.begin_norm_axis
+        return layer_norm_by_steps(x, gamma, beta, first, self.epsilon), None, None
+
+
+def layer_norm_by_steps(x, gamma, beta, begin, epsilon):
+    """ops.LayerNorm by plain operations, which keep float64."""
+    axes = tuple(range(begin, x.ndim))
+    epsilon = Tensor(epsilon, x.dtype)  # a Python number would be rounded to float32
+    centred = x - x.mean(axes, True)
+    return centred / ops.sqrt(ops.square(centred).mean(axes, True) + epsilon) * gamma + beta
 
 
 def layer_parameter(layer, name):

@@ -3,6 +3,8 @@
 import mindspore
 from mindspore import Parameter, nn, ops
 
+from mappings.emitted.module import layer_norm_by_steps
+
 
 def bn_momentum(momentum, track_running_stats):
     """torch's BatchNorm momentum as MindSpore's, the weight of the old running value."""
@@ -246,6 +248,8 @@ class LayerNorm(nn.LayerNorm):
 
     def construct(self, x):
         begin = x.ndim - len(self.normalized_shape)
+        if x.dtype == mindspore.float64:
+            return layer_norm_by_steps(x, self.gamma, self.beta, begin, self.epsilon)
         layer_norm = ops.LayerNorm(begin, begin, self.epsilon)
         return layer_norm(x, self.gamma.astype(x.dtype), self.beta.astype(x.dtype))[0]
 

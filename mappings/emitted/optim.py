@@ -524,7 +524,7 @@ class LBFGS(Optimizer):
         self.history.update(scale=1.0, gradient=None, loss=None)
 
     def flat_gradient(self):
-        parts = [np.zeros(p.size, np.float32) if p.grad is None else p.grad.asnumpy().ravel() for p in self.parameters]
+        parts = [np.zeros(p.size, mindspore.dtype_to_nptype(p.dtype)) if p.grad is None else p.grad.asnumpy().ravel() for p in self.parameters]
         return np.concatenate(parts)
 
     def flat_values(self):
@@ -538,7 +538,7 @@ class LBFGS(Optimizer):
             start += parameter.size
 
     def evaluate(self, closure, start, t, direction):
-        self.place(start + np.float32(t) * direction)
+        self.place(start + t * direction)
         loss = float(closure())
         gradient = self.flat_gradient()
         self.place(start)
@@ -550,7 +550,7 @@ class LBFGS(Optimizer):
         if past["n_iter"] == 1:
             return -gradient
         change = gradient - past["gradient"]
-        step = past["direction"] * np.float32(past["t"])
+        step = past["direction"] * past["t"]
         curvature = float(change @ step)
         if curvature > 1e-10:
             if len(past["changes"]) == group["history_size"]:
@@ -563,11 +563,11 @@ class LBFGS(Optimizer):
         direction = -gradient
         rows = list(zip(past["steps"], past["changes"], past["curvatures"]))
         for step, change, curvature in reversed(rows):
-            weights.append(np.float32(float(step @ direction) * curvature))
+            weights.append(float(step @ direction) * curvature)
             direction = direction - weights[-1] * change
-        direction = direction * np.float32(past["scale"])
+        direction = direction * past["scale"]
         for (step, change, curvature), weight in zip(rows, reversed(weights)):
-            direction = direction + step * (weight - np.float32(float(change @ direction) * curvature))
+            direction = direction + step * (weight - float(change @ direction) * curvature)
         return direction
 
     def step(self, closure):
@@ -596,17 +596,17 @@ class LBFGS(Optimizer):
                     max_ls=group["max_eval"] - evaluations,
                 )  # fmt: skip
                 past["t"] = t
-                self.place(start + np.float32(t) * direction)
+                self.place(start + t * direction)
                 flat = np.abs(gradient).max() <= group["tolerance_grad"]
             else:
-                self.place(self.flat_values() + np.float32(t) * direction)
+                self.place(self.flat_values() + t * direction)
                 flat = False
                 if iteration != group["max_iter"]:
                     loss = float(closure())
                     gradient = self.flat_gradient()
                     flat = np.abs(gradient).max() <= group["tolerance_grad"]
             evaluations += used
-            small = np.abs(direction * np.float32(t)).max() <= group["tolerance_change"]
+            small = np.abs(direction * t).max() <= group["tolerance_change"]
             settled = abs(loss - past["loss"]) < group["tolerance_change"]
             if evaluations >= group["max_eval"] or flat or small or settled:
                 break
