@@ -60,7 +60,7 @@ def comments_of(text: str) -> list[tuple[int, str]]:
 
 
 def _comments(path: str, text: str, result: str, tree: ast.Module, figures: TextFigures) -> None:
-    """Counts the comments of one file; a lost one is excused only where all code around it is gone as well."""
+    """Counts the comments of one file; a lost one is excused only where its code has no counterpart in a port."""
     here = comments_of(text)
     figures.comments += len(here)
     left = Counter(comment for _, comment in comments_of(result))
@@ -68,35 +68,22 @@ def _comments(path: str, text: str, result: str, tree: ast.Module, figures: Text
     missing = {comment for comment, count in left.items() if count < 0}
     if not missing:
         return
-    lines, kept = text.split("\n"), {line.split("#")[0].strip() for line in result.split("\n")}
+    spans = list(_removed(tree))
     for comment in missing:
         places = [line for line, other in here if other == comment]
-        gone = [line for line in places if not any(code in kept for code in _code_around(line, lines, tree))]
+        gone = [line for line in places if any(first <= line <= last for first, last in spans)]
         named = [f"{path}:{line} {comment}" for line in [*gone, *(p for p in places if p not in gone)]][: -left[comment]]
         figures.removed_with_code += named[: len(gone)]
         figures.lost += named[len(gone) :]
 
 
-def _code_around(line: int, lines: list[str], tree: ast.Module) -> Iterator[str]:
-    """Lines of code that a comment belongs to: its own line, else the statement after it in the same block."""
-    own = lines[line - 1].split("#")[0].strip()
-    if own:
-        yield from _statement(line, lines, tree)
-        return
-    after = next((i for i in range(line, len(lines)) if lines[i].split("#")[0].strip()), None)
-    if after is not None:
-        yield lines[after].split("#")[0].strip()
-
-
-def _statement(line: int, lines: list[str], tree: ast.Module) -> Iterator[str]:
-    """The line itself, when it is all of its statement; else every line of the simple statement it is in."""
-    inside = [n for n in ast.walk(tree) if isinstance(n, ast.stmt) and n.lineno <= line <= (n.end_lineno or n.lineno)]
-    node = max(inside, key=lambda n: n.lineno, default=None)
-    if node is None:
-        yield lines[line - 1].split("#")[0].strip()
-        return
-    last = (node.end_lineno or node.lineno) if not hasattr(node, "body") else line
-    for number in range(node.lineno if not hasattr(node, "body") else line, last + 1):
-        code = lines[number - 1].split("#")[0].strip()
-        if len(code) > 2:
-            yield code
+def _removed(tree: ast.Module) -> Iterator[tuple[int, int]]:
+    """First and last lines of what a port leaves out: imports, torch.jit's decorators and overloads, branches for scripting."""
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.Import, ast.ImportFrom)) or (isinstance(node, ast.If) and "is_scripting" in ast.unparse(node.test)):
+            yield node.lineno, node.end_lineno or node.lineno
+        elif isinstance(node, ast.FunctionDef):
+            for decorator in node.decorator_list:
+                if ast.unparse(decorator).startswith("torch.jit."):
+                    overload = "_overload" in ast.unparse(decorator)
+                    yield decorator.lineno, (node if overload else decorator).end_lineno or decorator.lineno

@@ -31,6 +31,12 @@ def test_a_comment_whose_code_is_still_there_is_lost() -> None:
     assert (figures.removed_with_code, figures.without_torch, figures.touched) == ([], 1, ["a.py"])
 
 
+def test_a_comment_inside_a_rewritten_chain_is_lost() -> None:
+    source = "import torch\nx = (\n    torch.ones(2)\n    # not too small\n    .clamp(1)\n)\n"
+    figures = figures_of({"a.py": source}, {"a.py": "import mindspore\nx = mindspore.ops.clamp(mindspore.ops.ones(2), 1)\n"})
+    assert (figures.lost, figures.removed_with_code) == (["a.py:4 # not too small"], [])
+
+
 def test_what_does_not_parse_is_named() -> None:
     figures = figures_of({"a.py": "x = 1\n", "b.py": "y = 2\n"}, {"a.py": "x = = 1\n", "b.py": "y = 2\n"})
     assert (figures.unparsable, figures.files, figures.touched) == (["a.py"], 2, [])
