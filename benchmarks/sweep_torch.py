@@ -38,6 +38,9 @@ SPECIAL: dict[str, tuple[str, list[Any]]] = {
     "torchvision/models/vision_transformer.py": ("vit_b_32(image_size=96)", [(2, 3, 96, 96)]),
     "torchvision/models/googlenet.py": ("googlenet(init_weights=False)", [(2, 3, 64, 96)]),
     "torchvision/models/inception.py": ("inception_v3(init_weights=False)", [(2, 3, 96, 107)]),
+    "torchvision/models/segmentation/deeplabv3.py": ("deeplabv3_mobilenet_v3_large(weights_backbone=None)", [(2, 3, 64, 96)]),
+    "torchvision/models/segmentation/fcn.py": ("fcn_resnet50(weights_backbone=None)", [(2, 3, 64, 96)]),
+    "torchvision/models/segmentation/lraspp.py": ("lraspp_mobilenet_v3_large(weights_backbone=None)", [(2, 3, 64, 96)]),
     "torchvision/models/video/mvit.py": ("mvit_v2_s()", [(1, 3, 16, 224, 224)]),
 }  # fmt: skip
 
