@@ -16,6 +16,7 @@ from porter import kinds as K
 from porter.duck import MODULE_ONLY, TENSOR_ONLY, proven_names, receiver
 from porter.functions import is_function
 from porter.kinds import ANY, NOTHING, Kind, Kinds, join, one
+from porter.packed import PACKED, recurrent_result
 from porter.program import Class, Function, Module, Program
 from porter.recognize import TENSOR_ATTRIBUTES, class_name_test, class_of, is_module_call, is_tensor_call
 from porter.table import Row
@@ -1061,7 +1062,8 @@ class Inference:
         rows = self.table.get(kind.of)
         if not rows or rows[0].kind != "module":
             return ANY
-        return K.returned(rows[0].returns, rows[0].fields)
+        given = call.positional[0] if call.positional else call.keywords.get("input", NOTHING)
+        return recurrent_result(kind.of, given, K.returned(rows[0].returns, rows[0].fields))
 
     def _call_super(self, kind: Kind, call: _Call, scope: Scope) -> Kinds:
         return ANY
@@ -1329,7 +1331,7 @@ def _instance(name: str) -> Kinds:
 
 
 def _row_symbol(row: Row) -> Kinds:
-    if row.kind == "module":
+    if row.kind == "module" or row.name == PACKED:
         return one("class", row.name)
     if row.kind in ("function", "method"):
         return one("function", row.name)

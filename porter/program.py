@@ -105,6 +105,14 @@ class Program:
         return cached
 
     @property
+    def packs_sequences(self) -> bool:
+        """Whether any module names what makes packed sequences."""
+        cached: bool | None = getattr(self, "_packs_sequences", None)
+        if cached is None:
+            cached = self._packs_sequences = any(m.explored.packs_sequences for m in self.modules.values())
+        return cached
+
+    @property
     def strings(self) -> list[str]:
         """Every short string literal of the program, f-strings as patterns with {} for what is computed."""
         cached: list[str] | None = getattr(self, "_strings", None)
@@ -319,6 +327,7 @@ class Explored:
     imports: list[ast.Import | ast.ImportFrom] = field(default_factory=list)
     strings: list[ast.Constant | ast.JoinedStr] = field(default_factory=list)
     makes_empty: bool = False
+    packs_sequences: bool = False
 
 
 def explore(tree: ast.Module) -> Explored:
@@ -337,6 +346,8 @@ def explore(tree: ast.Module) -> Explored:
             if type(node.value) is str:  # type: ignore[attr-defined]
                 found.strings.append(node)  # type: ignore[arg-type]
             continue
+        if kind is ast.Attribute:
+            found.packs_sequences = found.packs_sequences or node.attr in _PACKING  # type: ignore[attr-defined]
         if kind is ast.Call:
             found.makes_empty = found.makes_empty or _makes_empty(node)  # type: ignore[arg-type]
         if kind in _NAMING:
@@ -369,6 +380,8 @@ def _makes_empty(node: ast.Call) -> bool:
     return first in ("[]", "()") if name in _OF_VALUES and first != "0" else first in ("0", "(0,)", "[0]")
 
 
+_PACKING = frozenset({"pack_padded_sequence", "pack_sequence", "PackedSequence"})
+
 _NAMING = frozenset({ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.arg, ast.Import, ast.ImportFrom, ast.JoinedStr})
 
 
@@ -380,6 +393,7 @@ def _note(node: ast.AST, found: Explored) -> None:
         found.bound.add(node.arg)
     elif isinstance(node, ast.ImportFrom):
         found.imports.append(node)
+        found.packs_sequences = found.packs_sequences or any(alias.name in _PACKING for alias in node.names)
         if node.level or (node.module or "").partition(".")[0] != "torch":
             found.bound |= {a.asname or a.name for a in node.names}
     elif isinstance(node, ast.Import):

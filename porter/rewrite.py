@@ -31,6 +31,7 @@ from porter.infer import Inference, span_of
 from porter.kinds import ANY, Kinds
 from porter.layout import LONGEST, fitted
 from porter.members import CELL_MEMBERS, own_name
+from porter.packed import NO_FIELDS, PACKED, PAD_FIRST, is_packed, tells_apart
 from porter.precision import HELP, MESSAGE, asks_for_float64
 from porter.program import Module, Program, absolute
 from porter.rearrange import Rearrangement, method_chain, short_equation
@@ -1264,8 +1265,12 @@ class Rewriter:
         return any(name == target.attr and owners & set(self._family(owner)) for owner, name in self.inference.grown_attributes)
 
     def _measured(self, node: ast.Call) -> dict[str, Argument]:
-        """Facts of a call beside its arguments: the height and width that reach a layer, whether it may join empty tensors."""
-        facts = {"may_be_empty": Argument(K.BOOL, self._may_join_empty(node))}
+        """Facts of a call beside its arguments: the height and width that reach a layer, whether it may join empty tensors,
+        whether a layer may be given packed sequences."""
+        facts = {
+            "may_be_empty": Argument(K.BOOL, self._may_join_empty(node)),
+            "may_be_packed": Argument(K.BOOL, self.program.packs_sequences),
+        }
         seen = self.inference.facts.in_hw.get(span_of(self.module, node), frozenset())
         return {**facts, "in_hw": Argument(ANY, next(iter(seen)))} if len(seen) == 1 else facts
 
@@ -1413,7 +1418,13 @@ class Rewriter:
             edits = self._reference(node)
             if edits is not None:
                 return edits
+        self._refuse_inside(node, node.value)
         return self._value_attribute(node)
+
+    def _refuse_inside(self, node: ast.AST, value: ast.expr) -> None:
+        """What a packed sequence holds in torch is not in its port: neither its fields nor their order."""
+        if is_packed(self.kinds(value)):
+            self.report(node, "MSP201", f"{PACKED}: {NO_FIELDS}", PAD_FIRST, symbol=PACKED)
 
     def visit_Constant(self, node: ast.Constant) -> list[Edit]:
         """An annotation written as a string names torch's classes too; so does a string that names an attribute."""
@@ -1493,6 +1504,8 @@ class Rewriter:
             self.report(node, "MSP101", f"{name} is not in the table", "port it by hand, or add a row (see CONTRIBUTING)", symbol=name)
             return None
         row = rows[0]
+        if name == PACKED and self._is_tuple_here(node, context):
+            return "tuple"
         if context == "base" and row.kind == "value" and row.alternatives and isinstance(_template(row.alternatives[0].to), ast.Tuple):
             self.report(node, "MSP202", f"{name} as a base class: it is several classes here", "derive from the layer that is meant, such as BatchNorm2d", row, symbol=name)
             return None
@@ -1503,6 +1516,13 @@ class Rewriter:
         if self._same_signature(row):
             return self.spell(row.alternatives[0].to.partition("(")[0])
         return self.adapter(row, node)
+
+    def _is_tuple_here(self, node: ast.AST, context: str) -> bool:
+        """Whether the class of packed sequences may be called a tuple: in annotations, and in tests where it tells them apart."""
+        test = self.parents.get(id(node))
+        return context == "annotation" or (
+            context == "isinstance" and isinstance(test, ast.Call) and tells_apart(self.kinds(test.args[0]))
+        )
 
     def _value_text(self, node: ast.AST, row: Row) -> str | None:
         if row.refused is not None:
@@ -1716,6 +1736,8 @@ class Rewriter:
                 return self._statement(node, "")
             self.report(node, "MSP208", f"assignment to {name}", "port this line by hand", symbol=name)
             return self._keep_root(node.targets[0]) + self.visit(node.value)
+        if any(isinstance(t, ast.Tuple | ast.List) for t in node.targets):
+            self._refuse_inside(node.value, node.value)
         setting = self._batch_norm_setting(node)
         if setting is not None:
             return self.replace(node, setting)
@@ -1824,6 +1846,7 @@ class Rewriter:
         stepped = stepped_edits(self, node) if self.functions and self._in_forward() else None
         if stepped is not None:
             return stepped
+        self._refuse_inside(node, node.value)
         edits = [*self.children(node), *empty_axis_edits(self, node)]
         if not K.is_tensor(self.kinds(node.value)):
             return edits

@@ -1,7 +1,66 @@
-"""Recurrent layers of torch.nn: their signatures, and inputs without a batch axis."""
+"""Recurrent layers of torch.nn: their signatures, inputs without a batch axis, and packed sequences."""
 
 import mindspore
-from mindspore import nn, ops
+from mindspore import Tensor, nn, ops
+
+from mappings.emitted.nn_utils import pad_sequence, unpad_sequence
+
+
+def pack_padded_sequence(input, lengths, batch_first=False, enforce_sorted=True):
+    """torch.nn.utils.rnn.pack_padded_sequence: the padded batch, time first and zero behind each end, and its lengths."""
+    sequences = packed_axes(input, batch_first)
+    lengths = lengths.astype(mindspore.int64) if isinstance(lengths, Tensor) else Tensor(lengths, mindspore.int64)
+    if lengths.shape[0] != sequences.shape[1]:
+        raise ValueError(f'{lengths.shape[0]} lengths for a batch of {sequences.shape[1]} sequences')
+    if ops.logical_or(lengths < 1, lengths > sequences.shape[0]).any():
+        raise ValueError(f'each length must be 1 to {sequences.shape[0]}, the length of the padded batch')
+    if enforce_sorted and lengths.shape[0] > 1:
+        if (lengths[1:] > lengths[:-1]).any():
+            raise ValueError('lengths must be in decreasing order where enforce_sorted is True')
+    return fill_behind(sequences, lengths, 0), lengths
+
+
+def pad_packed_sequence(sequence, batch_first=False, padding_value=0.0, total_length=None):
+    """torch.nn.utils.rnn.pad_packed_sequence."""
+    sequences, lengths = sequence
+    if total_length is None:
+        sequences = sequences[: int(lengths.max())]
+    else:
+        if (lengths > total_length).any():
+            raise ValueError(f'total_length {total_length} is less than the longest sequence')
+        missing = total_length - sequences.shape[0]
+        if missing > 0:
+            filler = ops.zeros((missing,) + sequences.shape[1:], sequences.dtype)
+            sequences = ops.cat([sequences, filler])
+        else:
+            sequences = sequences[:total_length]
+    if padding_value != 0:
+        sequences = fill_behind(sequences, lengths, padding_value)
+    return packed_axes(sequences, batch_first), lengths
+
+
+def pack_sequence(sequences, enforce_sorted=True):
+    """torch.nn.utils.rnn.pack_sequence."""
+    lengths = [sequence.shape[0] for sequence in sequences]
+    return pack_padded_sequence(pad_sequence(sequences), lengths, False, enforce_sorted)
+
+
+def unpack_sequence(packed_sequences):
+    """torch.nn.utils.rnn.unpack_sequence."""
+    sequences, lengths = packed_sequences
+    return unpad_sequence(sequences, lengths)
+
+
+def packed_axes(x, batch_first):
+    """A batch of sequences as packed sequences hold it, time first, or back again."""
+    return x.swapaxes(0, 1) if batch_first else x
+
+
+def fill_behind(sequences, lengths, value):
+    """A value where a sequence, time first, has ended."""
+    within = ops.arange(sequences.shape[0]).expand_dims(1) < lengths
+    within = within.reshape(within.shape + (1,) * (sequences.ndim - 2))
+    return ops.where(within, sequences, Tensor(value, sequences.dtype))
 
 
 class LSTM(nn.LSTM):
@@ -40,6 +99,10 @@ class LSTM(nn.LSTM):
         """torch.nn.RNNBase.flatten_parameters: nothing to do."""
 
     def construct(self, x, hx=None, seq_length=None):
+        if isinstance(x, tuple):
+            sequences, lengths = x
+            y, hn = super().construct(packed_axes(sequences, self.batch_first), hx, lengths)
+            return (packed_axes(y, self.batch_first), lengths), hn
         if x.ndim == 3:
             return super().construct(x, hx, seq_length)
         if hx is not None:
@@ -81,6 +144,10 @@ class GRU(nn.GRU):
         """torch.nn.RNNBase.flatten_parameters: nothing to do."""
 
     def construct(self, x, hx=None, seq_length=None):
+        if isinstance(x, tuple):
+            sequences, lengths = x
+            y, hn = super().construct(packed_axes(sequences, self.batch_first), hx, lengths)
+            return (packed_axes(y, self.batch_first), lengths), hn
         if x.ndim == 3:
             return super().construct(x, hx, seq_length)
         if hx is not None:
@@ -124,6 +191,10 @@ class RNN(nn.RNN):
         """torch.nn.RNNBase.flatten_parameters: nothing to do."""
 
     def construct(self, x, hx=None, seq_length=None):
+        if isinstance(x, tuple):
+            sequences, lengths = x
+            y, hn = super().construct(packed_axes(sequences, self.batch_first), hx, lengths)
+            return (packed_axes(y, self.batch_first), lengths), hn
         if x.ndim == 3:
             return super().construct(x, hx, seq_length)
         if hx is not None:
