@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import io
 
 from porter.emit import EXTRAS
 from porter.program import Module, Program, explore
@@ -17,7 +18,7 @@ def with_imports(text: str, module: Module, program: Program, needs: Needs) -> s
     lines = _import_lines(module, program, needs, explore(tree).bound)
     text, lines = _behind_stars(text, tree, lines, module, program)
     at, indent_break = _place(text, tree.body, module, program)
-    parts = text.splitlines(keepends=True)
+    parts = io.StringIO(text).readlines()
     block = "".join(line + "\n" for line in lines)
     return "".join(parts[:at]) + block + indent_break + "".join(parts[at:])
 
@@ -33,7 +34,7 @@ def _behind_stars(text: str, tree: ast.Module, lines: list[str], module: Module,
     if not others or not late or not stars:
         return text, lines
     at = stars[-1].end_lineno or 0
-    parts = text.splitlines(keepends=True)
+    parts = io.StringIO(text).readlines()
     return "".join([*parts[:at], *(f"{line}\n" for line in late), *parts[at:]]), [line for line in lines if line not in late]
 
 
@@ -80,7 +81,7 @@ def _place(text: str, body: list[ast.stmt], module: Module, program: Program) ->
         before = [n for n in module.tree.body if n.lineno < first.lineno and not _is_torch_import(n, program, module)]
         count = len(before)
         if count == 0:
-            header = body[0].lineno - 1 if body else len(text.splitlines())
+            header = body[0].lineno - 1 if body else text.count("\n") + 1
             original_gap = first.lineno - 1
             return min(original_gap, header if body else original_gap), ""
         previous = body[count - 1] if count <= len(body) else body[-1]

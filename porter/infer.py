@@ -930,6 +930,8 @@ class Inference:
         keywords = {k.arg: self.eval(k.value, scope) for k in node.keywords}
         starred = next((i for i, a in enumerate(node.args) if isinstance(a, ast.Starred)), None)
         call = _Call(node, positional, {k: v for k, v in keywords.items() if k}, starred, None in keywords)
+        if isinstance(node.func, ast.Attribute) and node.func.attr == "item" and not node.args and (not callee or callee & ANY):
+            return K.INT | K.FLOAT | K.BOOL  # of a tensor and of an array alike
         return join(*(self._result(kind, call, scope) for kind in callee)) if callee else ANY
 
     def _prove_receiver(self, node: ast.Call, scope: Scope) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import io
 import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -2154,10 +2155,9 @@ _BUILTIN_VALUES = {"torch.nn.Module": "mindspore.nn.Cell", "torch.Tensor": "mind
 
 def _dedent(text: str, by: int, _column: int) -> str:
     """Moves lines to the left, lines inside multi-line strings excepted."""
-    import io
     import tokenize
 
-    lines = text.splitlines(keepends=True)
+    lines = io.StringIO(text).readlines()
     inside: set[int] = set()
     try:
         wrapped = "if True:\n" + text + "\n"

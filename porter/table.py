@@ -6,6 +6,7 @@ import ast
 import hashlib
 import json
 import os
+import symtable
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
@@ -555,7 +556,14 @@ def emitted_definitions() -> dict[str, Definition]:
     """All definitions of mappings/emitted/*.py by name, read without importing them."""
     found: dict[str, Definition] = {}
     for path in sorted((mappings_directory() / "emitted").glob("*.py")):
-        found.update(_definitions(path))
+        own = _definitions(path)
+        twice = sorted(own.keys() & {*found, *pure_names()})
+        if twice:
+            raise InputError(
+                f"{path.name}: {', '.join(twice)} is defined in another emitted module, or in porter/pure.py, too",
+                "give the definition a name of its own: ms_extras.py holds definitions of all of them",
+            )
+        found.update(own)
     return found
 
 
@@ -594,8 +602,7 @@ def _definitions(path: Path) -> dict[str, Definition]:
     for name, node in local.items():
         start = min([node.lineno, *(d.lineno for d in getattr(node, "decorator_list", []))]) - 1
         start = _with_comments(lines, start)
-        uses = {n.id for n in ast.walk(node) if isinstance(n, ast.Name)}
-        uses |= set(_annotation_names(node))
+        uses = _global_names("".join(lines[start : node.end_lineno])) | set(_annotation_names(node))
         found[name] = Definition(
             name,
             "".join(lines[start : node.end_lineno]).rstrip() + "\n",
@@ -603,6 +610,18 @@ def _definitions(path: Path) -> dict[str, Definition]:
             tuple(sorted(imports[u] for u in uses if u in imports)),
             _parameter_text(node),
         )
+    return found
+
+
+def _global_names(text: str) -> set[str]:
+    """Names that a definition takes from outside, and not from its own parameters or variables."""
+    found: set[str] = set()
+    waiting = [symtable.symtable(text, "definition", "exec")]
+    while waiting:
+        scope = waiting.pop()
+        outermost = scope.get_type() == "module"
+        found |= {s.get_name() for s in scope.get_symbols() if s.is_referenced() and (s.is_global() or outermost)}
+        waiting += scope.get_children()
     return found
 
 

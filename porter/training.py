@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import builtins
+import io
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -1098,7 +1099,6 @@ def _shifted(text: str, by: int) -> str:
 
     if by <= 0:
         return _dedent(text, -by, 0)
-    import io
     import tokenize
 
     inside: set[int] = set()
@@ -1109,7 +1109,7 @@ def _shifted(text: str, by: int) -> str:
                 inside |= set(range(token.start[0], token.end[0]))
     except (tokenize.TokenError, IndentationError, SyntaxError):
         pass
-    lines = text.splitlines(keepends=True)
+    lines = io.StringIO(text).readlines()
     return "".join(line if i in inside or not line.strip() else " " * by + line for i, line in enumerate(lines))
 
 

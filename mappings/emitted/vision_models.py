@@ -16,7 +16,7 @@ class VisionLinear(nn.Dense):
         return self.out_channels
 
 
-def conv2d(in_planes, out_planes, kernel_size, stride=1, padding=0, groups=1, has_bias=False):
+def plain_conv2d(in_planes, out_planes, kernel_size, stride=1, padding=0, groups=1, has_bias=False):
     """A convolution padded as torch pads it, initialized for ReLU from the number of outputs."""
     return nn.Conv2d(
         in_planes, out_planes, kernel_size, stride, pad_mode="pad", padding=padding, group=groups, has_bias=has_bias,
@@ -31,10 +31,10 @@ class BasicBlock(nn.Cell):
 
     def __init__(self, inplanes, planes, stride, downsample, groups, width):
         super().__init__()
-        self.conv1 = conv2d(inplanes, planes, 3, stride, 1)
+        self.conv1 = plain_conv2d(inplanes, planes, 3, stride, 1)
         self.bn1 = nn.BatchNorm2d(planes)
         self.relu = nn.ReLU()
-        self.conv2 = conv2d(planes, planes, 3, 1, 1)
+        self.conv2 = plain_conv2d(planes, planes, 3, 1, 1)
         self.bn2 = nn.BatchNorm2d(planes)
         self.downsample = downsample
 
@@ -53,11 +53,11 @@ class Bottleneck(nn.Cell):
     def __init__(self, inplanes, planes, stride, downsample, groups, width):
         super().__init__()
         width = int(planes * (width / 64.0)) * groups
-        self.conv1 = conv2d(inplanes, width, 1)
+        self.conv1 = plain_conv2d(inplanes, width, 1)
         self.bn1 = nn.BatchNorm2d(width)
-        self.conv2 = conv2d(width, width, 3, stride, 1, groups)
+        self.conv2 = plain_conv2d(width, width, 3, stride, 1, groups)
         self.bn2 = nn.BatchNorm2d(width)
-        self.conv3 = conv2d(width, planes * self.expansion, 1)
+        self.conv3 = plain_conv2d(width, planes * self.expansion, 1)
         self.bn3 = nn.BatchNorm2d(planes * self.expansion)
         self.relu = nn.ReLU()
         self.downsample = downsample
@@ -76,7 +76,7 @@ class ResNet(nn.Cell):
     def __init__(self, block, layers, num_classes=1000, zero_init_residual=False, groups=1, width_per_group=64):
         super().__init__()
         self.inplanes = 64
-        self.conv1 = conv2d(3, 64, 7, 2, 3)
+        self.conv1 = plain_conv2d(3, 64, 7, 2, 3)
         self.bn1 = nn.BatchNorm2d(64)
         self.relu = nn.ReLU()
         self.maxpool = nn.MaxPool2d(3, 2, pad_mode="pad", padding=1)
@@ -96,7 +96,7 @@ class ResNet(nn.Cell):
         downsample = None
         if stride != 1 or self.inplanes != planes * block.expansion:
             downsample = nn.SequentialCell(
-                conv2d(self.inplanes, planes * block.expansion, 1, stride), nn.BatchNorm2d(planes * block.expansion)
+                plain_conv2d(self.inplanes, planes * block.expansion, 1, stride), nn.BatchNorm2d(planes * block.expansion)
             )
         layers = [block(self.inplanes, planes, stride, downsample, groups, width)]
         self.inplanes = planes * block.expansion
@@ -140,7 +140,7 @@ def vgg(depth, batch_norm=False, num_classes=1000, dropout=0.5):
     layers, inputs = [], 3
     for planes, count in zip((64, 128, 256, 512, 512), counts):
         for _ in range(count):
-            layers.append(conv2d(inputs, planes, 3, 1, 1, has_bias=True))
+            layers.append(plain_conv2d(inputs, planes, 3, 1, 1, has_bias=True))
             layers += [nn.BatchNorm2d(planes), nn.ReLU()] if batch_norm else [nn.ReLU()]
             inputs = planes
         layers.append(nn.MaxPool2d(2, 2))
@@ -176,7 +176,7 @@ class InvertedResidual(nn.Cell):
         super().__init__()
         hidden = round(inputs * ratio)
         layers = [] if ratio == 1 else [conv_bn_relu6(inputs, hidden, 1)]
-        layers += [conv_bn_relu6(hidden, hidden, 3, stride, hidden), conv2d(hidden, outputs, 1), nn.BatchNorm2d(outputs)]
+        layers += [conv_bn_relu6(hidden, hidden, 3, stride, hidden), plain_conv2d(hidden, outputs, 1), nn.BatchNorm2d(outputs)]
         self.conv = nn.SequentialCell(*layers)
         self.use_res_connect = stride == 1 and inputs == outputs
 
@@ -188,7 +188,7 @@ def conv_bn_relu6(inputs, outputs, kernel_size, stride=1, groups=1):
     """A convolution, its normalization and ReLU6."""
     padding = (kernel_size - 1) // 2
     return nn.SequentialCell(
-        conv2d(inputs, outputs, kernel_size, stride, padding, groups), nn.BatchNorm2d(outputs), nn.ReLU6()
+        plain_conv2d(inputs, outputs, kernel_size, stride, padding, groups), nn.BatchNorm2d(outputs), nn.ReLU6()
     )
 
 
