@@ -5,6 +5,7 @@ import json
 import math
 import os
 import pathlib
+import pickle
 import shutil
 import tempfile
 from typing import Any
@@ -331,13 +332,6 @@ class DistributedDataParallel(nn.Cell):
         return self.module(*args, **kwargs)
 
 
-def seed():
-    """torch.seed: a fresh seed, which it returns."""
-    value = int(np.random.SeedSequence().entropy % 2**31)
-    mindspore.set_seed(value)
-    return value
-
-
 class DistributedSampler(Sampler):
     """torch.utils.data.DistributedSampler: this process's share of the indices."""
 
@@ -628,6 +622,10 @@ class ModuleList(Prefixed, nn.CellList):
             part._cells[str(i)] = cell
         return part
 
+    def add_module(self, name, module):
+        """torch.nn.Module.add_module."""
+        self.adopt(name, module)
+
     def append(self, module):
         """torch.nn.ModuleList.append."""
         self.adopt(str(len(self)), module)
@@ -650,20 +648,6 @@ class ModuleList(Prefixed, nn.CellList):
         cell = self[key]
         del self[key]
         return cell
-
-
-def _moment(function, input, dim, unbiased, keepdim, correction):
-    """std, var and their pairs with the mean, in all of torch's forms of the arguments."""
-    dim = tuple(dim) if isinstance(dim, list) else dim
-    if isinstance(dim, bool):
-        dim, unbiased = None, dim
-    ddof = correction if unbiased is None else int(unbiased)
-    return function(input, dim, ddof, keepdim)
-
-
-def std(input, dim=None, unbiased=None, keepdim=False, *, correction=1, out=None):
-    """torch.std."""
-    return _moment(ops.std, input, dim, unbiased, keepdim, correction)
 
 
 class Normalize:
@@ -700,32 +684,6 @@ class ParamGroup(dict):
     def update(self, *args, **kwargs):
         for key, value in dict(*args, **kwargs).items():
             self[key] = value
-
-
-def per_group(optimizer, value):
-    """One value for each parameter group."""
-    count = len(optimizer.param_groups)
-    if isinstance(value, (list, tuple)):
-        if len(value) != count:
-            raise ValueError(f"expected {count} values, one for each parameter group, got {len(value)}")
-        return list(value)
-    return [value] * count
-
-
-def unique(input, sorted=True, return_inverse=False, return_counts=False, dim=None):
-    """torch.unique of all elements, in rising order."""
-    if dim is not None:
-        raise ValueError('torch.unique: dim has no MindSpore form')
-    values, inverse = ops.unique(input.reshape(-1))
-    order = ops.argsort(values.astype(mindspore.float64))
-    values = ops.gather(values, order, 0)
-    inverse = ops.gather(ops.argsort(order.astype(mindspore.float64)), inverse, 0).astype(mindspore.int64)
-    found = [values]
-    if return_inverse:
-        found.append(inverse.reshape(input.shape))
-    if return_counts:
-        found.append((inverse.expand_dims(0) == ops.arange(values.shape[0]).expand_dims(1)).astype(mindspore.int64).sum(1))
-    return values if len(found) == 1 else tuple(found)
 
 
 class Optimizer(nn.Cell):
@@ -1051,7 +1009,9 @@ def pad(input, pad, mode='constant', value=None):
     if min(pad) < 0:
         input = crop(input, pad)
         pad = tuple([max(size, 0) for size in pad])
-    return ops.pad(input, pad, mode=mode, value=value) if max(pad) > 0 else input
+    if max(pad) == 0:
+        return input
+    return ops.pad(input, pad, mode=mode, value=value) if mode == 'constant' else ops.pad(input, pad, mode=mode)
 
 
 def spread(value: Any, count: int) -> tuple[Any, ...]:
@@ -1211,6 +1171,8 @@ def unpacked(structure, tensors):
 def load(f, map_location=None, pickle_module=None, *, weights_only=None, mmap=None, **pickle_load_args):
     """torch.load of what `save` or mindspore.save_checkpoint wrote, under any file name.
 
+    A pickled network runs code of the file: load only those that you trust.
+
     Raises:
         FileNotFoundError: there is no such file.
         ValueError: it is not a MindSpore checkpoint.
@@ -1224,6 +1186,10 @@ def load(f, map_location=None, pickle_module=None, *, weights_only=None, mmap=No
             raise FileNotFoundError(f"no checkpoint at {os.fspath(f)}")
         else:
             os.symlink(os.path.abspath(f), path)
+        with open(path, "rb") as copy:
+            if copy.read(1) == pickle.PROTO:
+                copy.seek(0)
+                return pickle.load(copy)
         tensors = mindspore.load_checkpoint(path)
     structure = tensors.pop(STRUCTURE, None)
     if structure is None:
@@ -1242,7 +1208,7 @@ def module_named_tensors(self, prefix, recurse, remove_duplicate, buffers):
     for path, cell in self.cells_and_names(name_prefix=prefix) if recurse else [(prefix, self)]:
         members = [(n, p) for n, p in cell._params.items() if is_module_buffer(cell, n) == buffers]
         if buffers:
-            members += list(cell._buffers.items())
+            members += [*cell._buffers.items(), *((n, getattr(cell, n)) for n in getattr(cell, "plain_buffer_names", ()))]
         for name, tensor in members:
             if tensor is not None and not (remove_duplicate and id(tensor) in seen):
                 seen.add(id(tensor))
@@ -1290,7 +1256,7 @@ def packed_key(key):
 def packed(value, path, tensors):
     """What json can hold of a value; its tensors go into `tensors` by their path."""
     if isinstance(value, nn.Cell):
-        raise TypeError("a whole network cannot be saved: save network.state_dict() and build the network anew to load it")
+        raise TypeError("a whole network has no place in a checkpoint")
     if isinstance(value, (Tensor, np.ndarray)):
         name = path or "tensor"
         tensors[name] = value if isinstance(value, Tensor) else Tensor(value)
@@ -1309,17 +1275,47 @@ def packed(value, path, tensors):
     raise TypeError(f"cannot save {type(value).__name__} at {path or 'the top'}: tensors, numbers, strings, dicts and lists only")
 
 
+def made(kind, arguments):
+    """An object from the arguments that it was made with."""
+    return kind(**arguments)
+
+
+class NetworkPickler(pickle.Pickler):
+    """Pickles cells, their parameters as arrays and their primitives as the arguments that made them."""
+
+    def reducer_override(self, obj):
+        if isinstance(obj, ops.Primitive):
+            arguments = {k: v for k, v in getattr(obj, "init_attrs", {}).items() if k != "name"}
+            return made, (type(obj), arguments)
+        if isinstance(obj, Parameter):
+            return made, (Parameter, {"default_input": Tensor(obj.asnumpy()), "name": obj.name, "requires_grad": obj.requires_grad})
+        if isinstance(obj, Tensor):
+            return made, (Tensor, {"input_data": obj.asnumpy()})
+        return NotImplemented
+
+
+def pickled(obj, f):
+    """Writes a pickle to a path or an open file."""
+    if hasattr(f, "write"):
+        NetworkPickler(f).dump(obj)
+        return
+    with open(os.fspath(f) + ".part", "wb") as file:
+        NetworkPickler(file).dump(obj)
+    os.replace(os.fspath(f) + ".part", f)
+
+
 def save(obj, f, pickle_module=None, pickle_protocol=2, _use_new_zipfile_serialization=True, _disable_byteorder_record=False):
     """torch.save: a MindSpore checkpoint under any file name.
 
     A state dict is written under its own names, as mindspore.save_checkpoint does; other nested dicts, lists and
-    numbers are described by one more entry, called "structure".
-
-    Raises:
-        TypeError: something else than tensors, numbers, strings, dicts, lists and tuples is to be saved.
+    numbers are described by one more entry, called "structure". What holds a whole network is pickled.
     """
     tensors = {}
-    structure = packed(obj, "", tensors)
+    try:
+        structure = packed(obj, "", tensors)
+    except TypeError:
+        pickled(obj, f)
+        return
     plain = isinstance(obj, dict) and all(isinstance(k, str) and isinstance(v, Tensor) for k, v in obj.items())
     text = {} if plain else {STRUCTURE: json.dumps(structure)}
     entries = [{"name": name, "data": value} for name, value in tensors.items()]

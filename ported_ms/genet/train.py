@@ -135,7 +135,7 @@ def train_one_epoch_amp(
     total_loss = 0.0
 
     def forward_fn(images, labels):
-        with ms_extras.autocast(device_type=device.type):
+        with ms_extras.autocast(device_type=str(device).partition(":")[0].lower()):
             loss = criterion(model(images), labels)
         return scaler.scale(loss), loss
 
