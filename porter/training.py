@@ -144,6 +144,8 @@ class Training:
 
     def __init__(self, rewriter: Rewriter) -> None:
         self.rewriter = rewriter
+        tabs = rewriter.module.data.count(b"\n\t") > rewriter.module.data.count(b"\n    ")
+        self.char, self.step = ("\t", 1) if tabs else (" ", 4)
         self.starts: dict[int, list[Backward]] = {}
         self.replaced: dict[int, tuple[str, Backward]] = {}
         self.removed: set[int] = set()
@@ -233,9 +235,9 @@ class Training:
         return [Edit(start, start, lines), *self.rewriter.visit(node)]
 
     def _definition(self, step: Backward, column: int) -> str:
-        pad, inner = " " * column, " " * (column + 4)
+        pad, inner = self.char * column, self.char * (column + self.step)
         forward, grad, _ = step.names
-        body = "".join(self._moved(nodes, column + 4) for nodes in (step.again, step.region) if nodes)
+        body = "".join(self._moved(nodes, column + self.step) for nodes in (step.again, step.region) if nodes)
         loss = self._loss_text(step)
         returned = ", ".join([loss, *step.outputs])
         spell = self.rewriter.spell
@@ -274,7 +276,7 @@ class Training:
         start = data.rfind(b"\n", 0, rewriter._first_offset(nodes[0])) + 1
         end = self._end_with_comment(nodes[-1])
         text = rewriter.splice(start, end, edits)
-        return _shifted(text, column - nodes[0].col_offset).rstrip() + "\n"
+        return _shifted(text, column - nodes[0].col_offset, self.char).rstrip() + "\n"
 
     def _end_with_comment(self, node: ast.stmt) -> int:
         """The end of a statement, a comment behind it included."""
@@ -305,7 +307,7 @@ class Training:
             start, end = rewriter.span(step.region[0])[0], self._end_with_comment(step.region[-1])
             return [Edit(start, end, self._call(step, node.col_offset))]
         text = self._after(step) if role == "backward" else self._step_text(node, role, step)
-        between = "; " if rewriter.shares_line(node) else "\n" + " " * node.col_offset
+        between = "; " if rewriter.shares_line(node) else "\n" + self.char * node.col_offset
         return rewriter._statement(node, text.replace("\n", between))
 
     def _call(self, step: Backward, column: int) -> str:
@@ -319,7 +321,7 @@ class Training:
         if not networks:
             return call
         keep = self.rewriter.spell("emitted.statistics_kept")
-        pad = " " * (column + 4)
+        pad = self.char * (column + self.step)
         return f"with {keep}({', '.join(networks)}):\n{pad}{call}"
 
     def _after(self, step: Backward) -> str:
@@ -1093,7 +1095,7 @@ def _fresh(name: str, taken: set[str]) -> str:
     return name
 
 
-def _shifted(text: str, by: int) -> str:
+def _shifted(text: str, by: int, char: str = " ") -> str:
     """Lines moved to the right or left, those inside multi-line strings excepted."""
     from porter.rewrite import _dedent
 
@@ -1110,7 +1112,7 @@ def _shifted(text: str, by: int) -> str:
     except (tokenize.TokenError, IndentationError, SyntaxError):
         pass
     lines = io.StringIO(text).readlines()
-    return "".join(line if i in inside or not line.strip() else " " * by + line for i, line in enumerate(lines))
+    return "".join(line if i in inside or not line.strip() else char * by + line for i, line in enumerate(lines))
 
 
 def _needs_blank_line(data: bytes, start: int) -> bool:

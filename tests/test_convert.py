@@ -222,3 +222,36 @@ def test_the_readme_shows_what_porter_writes() -> None:
     blocks = (Path(__file__).parents[1] / "README.md").read_text("utf-8").split("```python\n")[1:]
     before, after = (block.partition("```")[0] for block in blocks[:2])
     assert convert_source(before).text == after
+
+
+def test_tabs_and_form_feeds_stay() -> None:
+    """A file that is indented with tabs, or cut in pages, ports like any other."""
+    loop = """
+        import torch
+        from torch import nn, Tensor
+        \x0c
+        class Net(nn.Module):
+            def forward(self, x: Tensor):
+                with torch.no_grad():
+                    y = x.size(0)
+                if torch.jit.is_scripting():
+                    z = 1
+                else:
+                    z = x.add(1, alpha=2)
+                return y * z
+        \x0c
+        def train(net: nn.Module, loader):
+            optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+            for x, y in loader:
+                optimizer.zero_grad()
+                loss = nn.functional.mse_loss(net(x), y)
+                loss.backward()
+                optimizer.step()
+    """
+    spaced = textwrap.dedent(loop).replace("\x0c\n", "")
+    tabbed = textwrap.dedent(loop).replace("    ", "\t")
+    plain, result = convert_source(spaced), convert_source(tabbed)
+    assert not result.diagnostics
+    assert result.text.count("\x0c") == 2
+    assert result.text.replace("\x0c\n", "").replace("\t", "    ") == plain.text
+    assert "value_and_grad" in result.text and "\n    " not in result.text
