@@ -4,7 +4,7 @@ import math
 
 import mindspore
 import numpy as np
-from mindspore import ops
+from mindspore import nn, ops
 
 
 def reduced(loss, reduction):
@@ -38,10 +38,21 @@ def nll_loss(input, target, weight=None, size_average=None, ignore_index=-100, r
     return ops.nll_loss(input, target.astype(mindspore.int32), weight, ignore_index, reduction)
 
 
+class BinaryCrossEntropy(nn.Cell):
+    """Each term of torch.nn.functional.binary_cross_entropy: logarithms stop at -100, and the gradient at 1e12."""
+
+    def construct(self, input, target):
+        return -(target * ops.maximum(ops.log(input), -100.0) + (1 - target) * ops.maximum(ops.log(1 - input), -100.0))
+
+    def bprop(self, input, target, out, dout):
+        slope = (input - target) / ops.maximum(input * (1 - input), 1e-12)
+        odds = ops.maximum(ops.log(1 - input), -100.0) - ops.maximum(ops.log(input), -100.0)
+        return dout * slope, dout * odds
+
+
 def binary_cross_entropy(input, target, weight=None, size_average=None, reduce=None, reduction='mean'):
-    """torch.nn.functional.binary_cross_entropy; logarithms stop at -100."""
-    yes, no = ops.maximum(ops.log(input), -100.0), ops.maximum(ops.log(1 - input), -100.0)
-    loss = -(target * yes + (1 - target) * no)
+    """torch.nn.functional.binary_cross_entropy."""
+    loss = BinaryCrossEntropy()(input, target)
     loss = loss if weight is None else loss * weight
     return reduced(loss, legacy_reduction(size_average, reduce, reduction))
 

@@ -63,12 +63,6 @@ def module_buffer_dict(self):
     return dict(module_named_tensors(self, "", False, True, True))
 
 
-def layer_parameter(layer, name):
-    """The parameter that torch calls weight or bias, of a layer of any kind."""
-    names = {"weight": ("weight", "gamma", "embedding_table", "w"), "bias": ("bias", "beta")}[name]
-    return getattr(layer, next((n for n in names if hasattr(layer, n)), name))
-
-
 def module_requires_grad_(self, requires_grad=True):
     """torch.nn.Module.requires_grad_: freezes or frees every parameter, and returns the cell."""
     for parameter in module_parameters(self):

@@ -100,7 +100,7 @@ class Softmin(Softmax):
     """torch.nn.Softmin."""
 
     def construct(self, x):
-        return super().construct(-x)
+        return super(Softmin, self).construct(-x)
 
 
 class Softplus(nn.Cell):

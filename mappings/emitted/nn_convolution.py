@@ -46,7 +46,7 @@ class Conv1d(nn.Conv1d):
     def construct(self, x):
         if self.pads != (0, 0):
             x = ops.pad(x, self.pads, mode=self.mode)
-        return super().construct(x)
+        return super(Conv1d, self).construct(x)
 
 
 class Conv2d(nn.Conv2d):
@@ -94,7 +94,7 @@ class Conv2d(nn.Conv2d):
     def construct(self, x):
         if self.padding_mode != 'zeros':
             x = ops.pad(x, self.pads, mode=self.padding_mode)
-        return super().construct(x)
+        return super(Conv2d, self).construct(x)
 
 
 class Conv3d(nn.Conv3d):
@@ -135,7 +135,7 @@ class Conv3d(nn.Conv3d):
     def construct(self, x):
         if self.padding_mode != 'zeros':
             x = ops.pad(x, self.pads, mode=self.padding_mode)
-        return super().construct(x)
+        return super(Conv3d, self).construct(x)
 
 
 def missing_output(cell, x, output_size):

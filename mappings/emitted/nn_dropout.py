@@ -13,7 +13,7 @@ class Dropout(nn.Dropout):
     def construct(self, x):
         if self.drops_all and self.training:
             return x * 0
-        return super().construct(x)
+        return super(Dropout, self).construct(x)
 
 
 class Dropout1d(nn.Cell):

@@ -5,6 +5,7 @@ import math
 import mindspore
 from mindspore import Parameter, nn, ops
 
+from mappings.emitted.functional_loss import BinaryCrossEntropy
 from mappings.emitted.nn_vision import PairwiseDistance
 
 
@@ -38,12 +39,10 @@ class BCELoss(nn.Cell):
         super().__init__()
         self.weight = None if weight is None else Parameter(weight, name='weight', requires_grad=False)
         self.reduction = reduction
+        self.terms = BinaryCrossEntropy()
 
     def construct(self, input, target):
-        loss = -(
-            target * ops.maximum(ops.log(input), -100.0)
-            + (1 - target) * ops.maximum(ops.log(1 - input), -100.0)
-        )
+        loss = self.terms(input, target)
         return reduced_loss(loss if self.weight is None else loss * self.weight, self.reduction)
 
 

@@ -136,7 +136,7 @@ class SyncBatchNorm(nn.BatchNorm2d):
 
     def construct(self, x):
         flat = x.reshape(x.shape[0], x.shape[1], -1, 1)
-        return super().construct(flat).reshape(x.shape)
+        return super(SyncBatchNorm, self).construct(flat).reshape(x.shape)
 
 
 class GroupNorm(nn.GroupNorm):

@@ -101,13 +101,13 @@ class LSTM(nn.LSTM):
     def construct(self, x, hx=None, seq_length=None):
         if isinstance(x, tuple):
             sequences, lengths = x
-            y, hn = super().construct(packed_axes(sequences, self.batch_first), hx, lengths)
+            y, hn = super(LSTM, self).construct(packed_axes(sequences, self.batch_first), hx, lengths)
             return (packed_axes(y, self.batch_first), lengths), hn
         if x.ndim == 3:
-            return super().construct(x, hx, seq_length)
+            return super(LSTM, self).construct(x, hx, seq_length)
         if hx is not None:
             hx = (hx[0].expand_dims(1), hx[1].expand_dims(1))
-        y, hn = super().construct(x.expand_dims(self.batch_axis), hx)
+        y, hn = super(LSTM, self).construct(x.expand_dims(self.batch_axis), hx)
         return y.squeeze(self.batch_axis), (hn[0].squeeze(1), hn[1].squeeze(1))
 
 
@@ -146,13 +146,13 @@ class GRU(nn.GRU):
     def construct(self, x, hx=None, seq_length=None):
         if isinstance(x, tuple):
             sequences, lengths = x
-            y, hn = super().construct(packed_axes(sequences, self.batch_first), hx, lengths)
+            y, hn = super(GRU, self).construct(packed_axes(sequences, self.batch_first), hx, lengths)
             return (packed_axes(y, self.batch_first), lengths), hn
         if x.ndim == 3:
-            return super().construct(x, hx, seq_length)
+            return super(GRU, self).construct(x, hx, seq_length)
         if hx is not None:
             hx = hx.expand_dims(1)
-        y, hn = super().construct(x.expand_dims(self.batch_axis), hx)
+        y, hn = super(GRU, self).construct(x.expand_dims(self.batch_axis), hx)
         return y.squeeze(self.batch_axis), hn.squeeze(1)
 
 
@@ -193,13 +193,13 @@ class RNN(nn.RNN):
     def construct(self, x, hx=None, seq_length=None):
         if isinstance(x, tuple):
             sequences, lengths = x
-            y, hn = super().construct(packed_axes(sequences, self.batch_first), hx, lengths)
+            y, hn = super(RNN, self).construct(packed_axes(sequences, self.batch_first), hx, lengths)
             return (packed_axes(y, self.batch_first), lengths), hn
         if x.ndim == 3:
-            return super().construct(x, hx, seq_length)
+            return super(RNN, self).construct(x, hx, seq_length)
         if hx is not None:
             hx = hx.expand_dims(1)
-        y, hn = super().construct(x.expand_dims(self.batch_axis), hx)
+        y, hn = super(RNN, self).construct(x.expand_dims(self.batch_axis), hx)
         return y.squeeze(self.batch_axis), hn.squeeze(1)
 
 
@@ -228,7 +228,7 @@ class LSTMCell(nn.LSTMCell):
             c = ops.sigmoid(f) * hx[1] + ops.sigmoid(i) * ops.tanh(g)
             h = ops.sigmoid(o) * ops.tanh(c)
         else:
-            h, c = super().construct(batch, hx)
+            h, c = super(LSTMCell, self).construct(batch, hx)
         return (h, c) if x.ndim == 2 else (h.squeeze(0), c.squeeze(0))
 
 
@@ -250,7 +250,7 @@ class GRUCell(nn.GRUCell):
             z = ops.sigmoid(z + z_hidden)
             h = (1 - z) * ops.tanh(n + ops.sigmoid(r + r_hidden) * n_hidden) + z * hx
         else:
-            h = super().construct(batch, hx)
+            h = super(GRUCell, self).construct(batch, hx)
         return h if x.ndim == 2 else h.squeeze(0)
 
 
@@ -270,5 +270,5 @@ class RNNCell(nn.RNNCell):
             h = cell_projection(batch, self.weight_ih, self.bias_ih) + cell_projection(hx, self.weight_hh, self.bias_hh)
             h = ops.tanh(h) if self.nonlinearity == 'tanh' else ops.relu(h)
         else:
-            h = super().construct(batch, hx)
+            h = super(RNNCell, self).construct(batch, hx)
         return h if x.ndim == 2 else h.squeeze(0)

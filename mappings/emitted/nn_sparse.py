@@ -37,7 +37,7 @@ class Embedding(nn.Embedding):
 
     def construct(self, ids):
         if self.padding_idx is None:
-            return super().construct(ids)
+            return super(Embedding, self).construct(ids)
         rows = ops.gather(self.embedding_table, ids, 0)
         return ops.where((ids == self.padding_idx).expand_dims(-1), ops.stop_gradient(rows), rows)
 
