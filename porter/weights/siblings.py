@@ -96,14 +96,17 @@ def _doubt(group: Mapping[str, Entry], doubt: str) -> dict[str, Decision]:
 
 def _back(group: Mapping[str, Entry], table: Mapping[str, CellWeights]) -> dict[str, Decision]:
     """MindSpore leaf names of one Cell to torch's."""
-    cell = NORM if "moving_mean" in group or "moving_variance" in group else LAYER_NORM
-    if {"gamma", "beta", "moving_mean", "moving_variance"} & set(group):
-        back = {now: torch for torch, now in (table[cell].weights if cell in table else {}).items() if now}
+    if {"moving_mean", "moving_variance"} & set(group):
+        back = {now: torch for torch, now in (table[NORM].weights if NORM in table else {}).items() if now}
         return {leaf: (back.get(leaf, leaf), entry.shape, "") for leaf, entry in group.items()}
+    own = {"gamma", "beta"} & set(group)
+    if own:
+        doubt = "belongs to a norm of MindSpore, or has this name in torch too"
+        return {leaf: (leaf, group[leaf].shape, doubt) for leaf in own}
     if "embedding_table" in group:
         return {"embedding_table": ("weight", group["embedding_table"].shape, "")}
     weight = group.get("weight")
-    if weight is not None and len(weight.shape) == 4 and weight.shape[2] == 1 and weight.shape[3] > 1:
+    if weight is not None and len(weight.shape) == 4 and weight.shape[2] == 1:
         return _doubt(group, "is the weight of a Conv1d or of a Conv2d with a kernel of height 1")
     if "w" in group and len(group) == 1 and len(group["w"].shape) == 1:
         return {"w": ("w", group["w"].shape, "is the weight of a PReLU or a parameter called w")}
