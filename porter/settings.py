@@ -61,6 +61,8 @@ def load_own(given: tuple[Path, ...]) -> Table:
     from porter.table import load_table, read_rows
 
     tables = own_tables(tuple(given))
+    if not tables:
+        return load_table()
     merged = load_table(tables)
     names = dict.fromkeys(row.name for path in tables for row in read_rows(path)[0])
     for notice in replaced(names, merged, load_table()):

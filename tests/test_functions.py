@@ -29,6 +29,7 @@ def _load(path: Path, name: str) -> ModuleType:
 @pytest.fixture(scope="module")
 def ported(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModuleType]:
     folder = tmp_path_factory.mktemp("ported")
+    sys.modules.pop("ms_extras", None)
     result = convert_source(SOURCE, path="custom_gradients.py")
     assert not result.diagnostics, result.diagnostics
     (folder / "custom_gradients.py").write_text(result.text, "utf-8")

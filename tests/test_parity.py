@@ -280,6 +280,7 @@ def test_argument_forms(rows: Any) -> None:
         "keyword": "torch.add(input=x0, other=x1, alpha=2)",
         "shuffled keywords": "torch.add(other=x1, alpha=2, input=x0)",
         "mixed": "torch.add(x0, alpha=2, other=x1)",
+        "numpy names": "torch.add(x=x0, x2=x1, alpha=2)",
         "bare reference": "reference(x0, x1, alpha=2)",
     }
 
