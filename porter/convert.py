@@ -15,7 +15,8 @@ from porter.fuse import FusionPlan, plan_fusions
 from porter.imports import with_imports
 from porter.infer import Inference
 from porter.program import Module, Program, build_program
-from porter.rewrite import Needs, Rewriter
+from porter.rewrite.edits import Needs
+from porter.rewrite.rewriter import Rewriter
 from porter.table import Row, Table, load_table
 from porter.trace import Facts
 
@@ -106,8 +107,7 @@ def _convert_module(
 ) -> tuple[Needs, str, list[Diagnostic]]:
     if _is_ported(program, module):
         return Needs(), module.text, []
-    rewriter = Rewriter(program, module, inference, target)
-    rewriter.fusions = plan
+    rewriter = Rewriter(program, module, inference, target, plan)
     try:
         edits = rewriter.run()
         text = rewriter.splice(0, len(module.data), edits)

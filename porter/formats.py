@@ -11,13 +11,13 @@ from porter import kinds as K
 from porter.kinds import ANY
 
 if TYPE_CHECKING:
-    from porter.rewrite import Rewriter
+    from porter.rewrite.walk import Walk
 
 NUMERIC = frozenset("eEfFgGn%d")
 SETTINGS = frozenset({"args", "opt", "opts", "config", "cfg", "hparams", "params", "flags", "FLAGS", "options"})
 
 
-def number_text(rewriter: Rewriter, node: ast.expr, text: str) -> str:
+def number_text(rewriter: Walk, node: ast.expr, text: str) -> str:
     """The expression as a number, where it is or may be a tensor."""
     known = K.without_none(rewriter.kinds(node))
     if K.is_tensor(known):

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 
 from porter import kinds as K
 from porter.program import Class, Program
+from porter.rewrite.edits import Edit
 
 if TYPE_CHECKING:
-    from porter.rewrite import Edit, Rewriter
+    from porter.rewrite.rewriter import Rewriter
 
 FUNCTION = frozenset({"torch.autograd.Function", "torch.autograd.function.Function"})
 DECORATORS = frozenset({"staticmethod", "once_differentiable", "custom_fwd", "custom_bwd"})
@@ -206,8 +207,6 @@ class _FunctionClass:
         return [self.rewriter._whole_line(d) for d in method.decorator_list]
 
     def _renamed(self, method: ast.FunctionDef, new: str) -> list[Edit]:
-        from porter.rewrite import Edit
-
         data = self.rewriter.module.data
         start = data.index(b"def", self.rewriter.span(method)[0])
         at = data.index(method.name.encode(), start + 3)
@@ -219,8 +218,6 @@ class _FunctionClass:
             return found + (self.rewriter.visit(method.returns) if method.returns is not None else [])
 
     def _first(self, method: ast.FunctionDef) -> Edit:
-        from porter.rewrite import Edit
-
         return Edit(*self.rewriter.span(method.args.args[0]), "self")
 
     def _body(self, method: ast.FunctionDef, *, dropped: list[ast.stmt]) -> list[Edit]:
@@ -233,8 +230,6 @@ class _FunctionClass:
             return edits + rewriter.visit_body(method.body)
 
     def _bprop(self) -> list[Edit]:
-        from porter.rewrite import Edit
-
         rewriter, method = self.rewriter, self.backward
         self._refuse_other_uses(method, self.kept)
         header, prelude = self._bprop_header()
@@ -286,8 +281,6 @@ class _FunctionClass:
 
     def _again(self) -> str:
         """The statements of forward once more, with what the context kept under names of its own."""
-        from porter.rewrite import Edit
-
         rewriter, method = self.rewriter, self.forward
         body = method.body
         start, end = rewriter._first_offset(body[0]), rewriter.span(body[-2] if len(body) > 1 else body[-1])[1]

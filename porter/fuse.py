@@ -18,7 +18,9 @@ from porter.infer import Inference
 from porter.kinds import ANY, Kinds
 from porter.layout import LONGEST, fitted
 from porter.program import Module, Program
-from porter.rewrite import Edit, Rewriter, _read_after
+from porter.rewrite.edits import Edit
+from porter.rewrite.inplace import read_after
+from porter.rewrite.rewriter import Rewriter
 from porter.table import Alternative, Row, mappings_directory
 
 KEYS = frozenset({"fusion", "match", "where", "mindspore", "weights", "differs", "cite"})
@@ -780,7 +782,7 @@ class _Attributes(_Search):
             isinstance(n, ast.Try | ast.Global | ast.Nonlocal) for n in ast.walk(function)
         ) or self._in_closure(function, name):
             return None
-        dead = rebound or isinstance(statement, ast.Return) or not _read_after(function, name, statement)
+        dead = rebound or isinstance(statement, ast.Return) or not read_after(function, name, statement)
         return call if dead else None
 
     def _in_closure(self, function: ast.AST, name: str) -> bool:

@@ -6,15 +6,16 @@ import ast
 from typing import TYPE_CHECKING
 
 from porter import kinds as K
+from porter.rewrite.edits import Edit
 
 if TYPE_CHECKING:
-    from porter.rewrite import Edit, Rewriter
+    from porter.rewrite.walk import Walk
 
 LIST = frozenset({"list"})
 HELP = "run this network in PYNATIVE mode, or write the statement in a form that mindspore.jit compiles"
 
 
-def statement_edits(rewriter: Rewriter, node: ast.Expr) -> list[Edit] | None:
+def statement_edits(rewriter: Walk, node: ast.Expr) -> list[Edit] | None:
     """Another form of an expression statement in a network's own code, or None where it may stay as it is."""
     if not in_network(rewriter):
         return None
@@ -23,21 +24,21 @@ def statement_edits(rewriter: Rewriter, node: ast.Expr) -> list[Edit] | None:
     return _extended(rewriter, node)
 
 
-def in_network(rewriter: Rewriter) -> bool:
+def in_network(rewriter: Walk) -> bool:
     """Whether the code at hand is compiled in GRAPH mode: a method of a network that is not part of building it."""
     return bool(rewriter.classes and rewriter.functions) and rewriter._in_forward() and (
         rewriter.program.mixes_into_module(rewriter.classes[-1])
     )
 
 
-def _lines(rewriter: Rewriter, node: ast.stmt, texts: list[str]) -> list[Edit] | None:
+def _lines(rewriter: Walk, node: ast.stmt, texts: list[str]) -> list[Edit] | None:
     """One statement a line in place of one statement that stands alone on its line."""
     if not _stands_alone(rewriter, node):
         return None
     return rewriter.replace(node, ("\n" + rewriter.indent(node)).join(texts))
 
 
-def _extended(rewriter: Rewriter, node: ast.Expr) -> list[Edit] | None:
+def _extended(rewriter: Walk, node: ast.Expr) -> list[Edit] | None:
     """`names.extend(["a", "b"])`: the compiler of MindSpore 2.10 crashes where a list parameter gains strings this way."""
     call = node.value
     if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Attribute) or call.func.attr != "extend" or len(call.args) != 1:
@@ -60,7 +61,7 @@ _REFUSED: dict[type[ast.AST], str] = {
 _PYTHON = frozenset({"int", "float", "bool", "str", "None", "Size", "dtype", "device", "function", "class"})
 
 
-def prepare(rewriter: Rewriter, method: ast.FunctionDef) -> None:
+def prepare(rewriter: Walk, method: ast.FunctionDef) -> None:
     """Looks at a method that a network runs in its forward pass before its statements are rewritten."""
     if not _runs_in_forward(rewriter, method):
         return
@@ -76,7 +77,7 @@ def prepare(rewriter: Rewriter, method: ast.FunctionDef) -> None:
         _keep_current(rewriter, method, attribute, writes)
 
 
-def _is_hoistable(rewriter: Rewriter, node: ast.NamedExpr) -> bool:
+def _is_hoistable(rewriter: Walk, node: ast.NamedExpr) -> bool:
     """Whether `:=` is evaluated first thing in its statement, in an expression that stays in place."""
     child: ast.AST = node
     parent = rewriter.parents.get(id(node))
@@ -90,16 +91,14 @@ def _is_hoistable(rewriter: Rewriter, node: ast.NamedExpr) -> bool:
     return isinstance(parent, ast.Return | ast.Assign) and child is parent.value and _stands_alone(rewriter, parent)
 
 
-def _stands_alone(rewriter: Rewriter, statement: ast.stmt) -> bool:
+def _stands_alone(rewriter: Walk, statement: ast.stmt) -> bool:
     start = rewriter.span(statement)[0]
     data = rewriter.module.data
     return not data[data.rfind(b"\n", 0, start) + 1 : start].strip()
 
 
-def named_edits(rewriter: Rewriter, node: ast.NamedExpr) -> list[Edit] | None:
+def named_edits(rewriter: Walk, node: ast.NamedExpr) -> list[Edit] | None:
     """`if (n := f(x)) > 1:` as `n = f(x)` and `if n > 1:`; None where the order of evaluation forbids it."""
-    from porter.rewrite import Edit
-
     if not in_network(rewriter) or not _is_hoistable(rewriter, node):
         return None
     statement: ast.AST = node
@@ -114,12 +113,12 @@ def named_edits(rewriter: Rewriter, node: ast.NamedExpr) -> list[Edit] | None:
     return [Edit(at, at, line), Edit(start, end, node.target.id)]
 
 
-def _is_membership(rewriter: Rewriter, node: ast.Set) -> bool:
+def _is_membership(rewriter: Walk, node: ast.Set) -> bool:
     parent = rewriter.parents.get(id(node))
     return isinstance(parent, ast.Compare) and node in parent.comparators and all(isinstance(o, ast.In | ast.NotIn) for o in parent.ops)
 
 
-def set_edits(rewriter: Rewriter, node: ast.Set) -> list[Edit] | None:
+def set_edits(rewriter: Walk, node: ast.Set) -> list[Edit] | None:
     """`kind in {1, 2}` as `kind in (1, 2)`."""
     if not in_network(rewriter) or not _is_membership(rewriter, node):
         return None
@@ -127,14 +126,14 @@ def set_edits(rewriter: Rewriter, node: ast.Set) -> list[Edit] | None:
     return rewriter.replace(node, f"({inside}{',' if len(node.elts) == 1 else ''})")
 
 
-def _vanishes(rewriter: Rewriter, node: ast.AST) -> bool:
+def _vanishes(rewriter: Walk, node: ast.AST) -> bool:
     """Imports of torch go; nothing else does."""
     if isinstance(node, ast.Import):
         return all(rewriter.program.is_torch(a.name) for a in node.names)
     return isinstance(node, ast.ImportFrom) and not node.level and rewriter.program.is_torch(node.module or "")
 
 
-def _runs_in_forward(rewriter: Rewriter, method: ast.FunctionDef) -> bool:
+def _runs_in_forward(rewriter: Walk, method: ast.FunctionDef) -> bool:
     """Whether a method is the forward of the network at hand, or is called by it through self."""
     if not rewriter.classes or not rewriter.program.mixes_into_module(rewriter.classes[-1]):
         return False
@@ -164,7 +163,7 @@ def _written(method: ast.FunctionDef) -> dict[str, list[ast.Attribute]]:
     return found
 
 
-def _keep_current(rewriter: Rewriter, method: ast.FunctionDef, attribute: str, writes: list[ast.Attribute]) -> None:
+def _keep_current(rewriter: Walk, method: ast.FunctionDef, attribute: str, writes: list[ast.Attribute]) -> None:
     """A graph that sets self.x to a tensor and reads self.x reads what it was when the graph was compiled: a local name
     carries the new value to the reads of the same method; reads elsewhere are named."""
     if all(_is_python(rewriter, w) for w in writes):
@@ -185,14 +184,14 @@ def _keep_current(rewriter: Rewriter, method: ast.FunctionDef, attribute: str, w
         _report_state(rewriter, elsewhere, attribute)
 
 
-def _report_state(rewriter: Rewriter, node: ast.AST, attribute: str) -> None:
+def _report_state(rewriter: Walk, node: ast.AST, attribute: str) -> None:
     rewriter.report(
         node, "MSP612", f"PYNATIVE only: self.{attribute} is set to a tensor in forward and read after: a compiled graph reads its old value",
         "hand the tensor on as an argument and a result, or run this network in PYNATIVE mode",
     )  # fmt: skip
 
 
-def _is_python(rewriter: Rewriter, write: ast.Attribute) -> bool:
+def _is_python(rewriter: Walk, write: ast.Attribute) -> bool:
     known = K.without_none(rewriter.kinds(write))
     return bool(known) and all(k.name in _PYTHON for k in known)
 
@@ -202,7 +201,7 @@ def _is_after(node: ast.Attribute, statement: ast.AST | None) -> bool:
     return (node.lineno, node.col_offset) >= end
 
 
-def _local_for(rewriter: Rewriter, method: ast.FunctionDef, statement: ast.AST | None, attribute: str) -> str | None:
+def _local_for(rewriter: Walk, method: ast.FunctionDef, statement: ast.AST | None, attribute: str) -> str | None:
     """The local name that holds what a statement assigns to an attribute; notes the statement's new form."""
     if not isinstance(statement, ast.Assign) or len(statement.targets) != 1 or statement not in method.body:
         return None
@@ -218,7 +217,7 @@ def _local_for(rewriter: Rewriter, method: ast.FunctionDef, statement: ast.AST |
     return name
 
 
-def _read_elsewhere(rewriter: Rewriter, method: ast.FunctionDef, attribute: str) -> ast.AST | None:
+def _read_elsewhere(rewriter: Walk, method: ast.FunctionDef, attribute: str) -> ast.AST | None:
     """A read of the attribute in another method that runs in the forward pass."""
     cls = rewriter.program.classes[rewriter.classes[-1]]
     for other in cls.methods.values():
@@ -230,7 +229,7 @@ def _read_elsewhere(rewriter: Rewriter, method: ast.FunctionDef, attribute: str)
     return None
 
 
-def state_edits(rewriter: Rewriter, node: ast.Assign) -> list[Edit] | None:
+def state_edits(rewriter: Walk, node: ast.Assign) -> list[Edit] | None:
     """`self.x = f(y)` as `x = f(y)` and `self.x = x`, where the method reads self.x below."""
     local = rewriter.current_states.get(id(node))
     if local is None:

@@ -7,7 +7,7 @@ import io
 
 from porter.emit import EXTRAS
 from porter.program import Module, Program, explore
-from porter.rewrite import Needs
+from porter.rewrite.edits import Needs
 
 
 def with_imports(text: str, module: Module, program: Program, needs: Needs) -> str:

@@ -10,7 +10,7 @@ from porter import kinds as K
 from porter.kinds import ANY
 
 if TYPE_CHECKING:
-    from porter.rewrite import Rewriter
+    from porter.rewrite.rewriter import Rewriter
 
 MODULE = "torch.nn.Module"
 CONTAINERS = frozenset({"torch.nn.Sequential", "torch.nn.ModuleList", "torch.nn.ModuleDict"})

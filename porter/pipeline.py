@@ -7,9 +7,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from porter import kinds as K
+from porter.rewrite.edits import Edit
 
 if TYPE_CHECKING:
-    from porter.rewrite import Edit, Rewriter
+    from porter.rewrite.rewriter import Rewriter
 
 DATASETS = frozenset({"torch.utils.data.Dataset", "torch.utils.data.IterableDataset"})
 SAMPLERS = frozenset({"__getitem__", "__iter__"})

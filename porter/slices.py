@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 from porter import kinds as K
 from porter.guards import UNKNOWN, constant_of
 from porter.infer import span_of
+from porter.rewrite.edits import Edit
 
 if TYPE_CHECKING:
-    from porter.rewrite import Edit, Rewriter
+    from porter.rewrite.walk import Walk
 
 
-def stepped_edits(rewriter: Rewriter, node: ast.Subscript) -> list[Edit] | None:
+def stepped_edits(rewriter: Walk, node: ast.Subscript) -> list[Edit] | None:
     """`x[:, 1::2]` as `stepped(x[:, 1:], 1, 2)`; None where there is no step, or it is on the first or the last axis alone."""
     if not isinstance(node.ctx, ast.Load) or not K.is_tensor(rewriter.kinds(node.value)):
         return None
@@ -32,7 +33,7 @@ def stepped_edits(rewriter: Rewriter, node: ast.Subscript) -> list[Edit] | None:
     return rewriter.replace(node, f"{name}({picked}, {listed[0]}, {listed[1]})")
 
 
-def empty_axis_edits(rewriter: Rewriter, node: ast.Subscript) -> list[Edit]:
+def empty_axis_edits(rewriter: Walk, node: ast.Subscript) -> list[Edit]:
     """`x[:-1]` as `x[:max(x.shape[0] - 1, 0)]` where a traced run saw the axis empty: PYNATIVE mode cannot count from its end."""
     shapes = rewriter.inference.facts.shapes.get(span_of(rewriter.module, node.value), frozenset())
     if not any(0 in shape for shape in shapes) or not isinstance(node.value, ast.Name | ast.Attribute):
@@ -56,7 +57,7 @@ def _has_step(node: ast.expr) -> bool:
     return isinstance(node, ast.Slice) and node.step is not None and constant_of(node.step) not in (1, None)
 
 
-def _is_plain(rewriter: Rewriter, node: ast.expr) -> bool:
+def _is_plain(rewriter: Walk, node: ast.expr) -> bool:
     if isinstance(node, ast.Slice) or (isinstance(node, ast.Constant) and (node.value is None or node.value is Ellipsis)):
         return True
     return (constant_of(node) is not UNKNOWN and isinstance(constant_of(node), int)) or K.proven(rewriter.kinds(node), frozenset({"int"}))
@@ -82,7 +83,7 @@ def _numbered(elements: list[ast.expr]) -> list[int]:
     return found
 
 
-def _without_step(rewriter: Rewriter, node: ast.expr) -> str:
+def _without_step(rewriter: Walk, node: ast.expr) -> str:
     if not isinstance(node, ast.Slice):
         return rewriter.render(node)
     lower = rewriter.render(node.lower) if node.lower is not None and constant_of(node.lower) not in (0, None) else ""

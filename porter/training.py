@@ -19,10 +19,11 @@ from porter import kinds as K
 from porter.kinds import ANY, Kind, Kinds, join, one
 from porter.modes import needs_training_mode
 from porter.pipeline import numpy_edits
+from porter.rewrite.edits import Edit, dedent
 
 if TYPE_CHECKING:
     from porter.infer import Inference
-    from porter.rewrite import Edit, Rewriter
+    from porter.rewrite.rewriter import Rewriter
 
 LOADER = "torch.utils.data.DataLoader"
 SCALER = "torch.amp.GradScaler"
@@ -185,8 +186,6 @@ class Training:
         edits = _vanishing(self.rewriter, node)
         if not needs_training_mode(self.rewriter, node):
             return edits
-        from porter.rewrite import Edit
-
         end = self.rewriter.span(node)[1]
         return [*(self.rewriter.visit_Assign(node) if edits is None else edits), Edit(end, end, ".set_train()")]
 
@@ -196,8 +195,6 @@ class Training:
         base = base or (node.bases[0] if node.bases else None)
         if len(node.bases) != 1 or node.keywords or base is None or self.rewriter.resolve(base) != "torch.utils.data.Dataset":
             return None
-        from porter.rewrite import Edit
-
         data = self.rewriter.module.data
         start, end = self.rewriter.span(node.bases[0])
         bases, node.bases = node.bases, []
@@ -222,14 +219,10 @@ class Training:
         if here:
             first = max(here, key=lambda e: e.end)
             return [type(first)(line, first.end, text + first.text), *(e for e in inner if e is not first)]
-        from porter.rewrite import Edit
-
         return [Edit(line, line, text), *inner]
 
     def _with_unset(self, node: ast.stmt, names: list[str]) -> list[Edit]:
         """`name = None` before a statement that binds the name on some ways only."""
-        from porter.rewrite import Edit
-
         start = self.rewriter.span(node)[0]
         lines = "".join(f"{name} = None\n{' ' * node.col_offset}" for name in dict.fromkeys(names))
         return [Edit(start, start, lines), *self.rewriter.visit(node)]
@@ -302,8 +295,6 @@ class Training:
     def _replacement(self, node: ast.stmt, role: str, step: Backward) -> list[Edit]:
         rewriter = self.rewriter
         if role == "region":
-            from porter.rewrite import Edit
-
             start, end = rewriter.span(step.region[0])[0], self._end_with_comment(step.region[-1])
             return [Edit(start, end, self._call(step, node.col_offset))]
         text = self._after(step) if role == "backward" else self._step_text(node, role, step)
@@ -1097,10 +1088,8 @@ def _fresh(name: str, taken: set[str]) -> str:
 
 def _shifted(text: str, by: int, char: str = " ") -> str:
     """Lines moved to the right or left, those inside multi-line strings excepted."""
-    from porter.rewrite import _dedent
-
     if by <= 0:
-        return _dedent(text, -by, 0)
+        return dedent(text, -by)
     import tokenize
 
     inside: set[int] = set()

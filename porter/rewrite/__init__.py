@@ -1,0 +1,1 @@
+"""The rewriter of one file, in layers from walking the tree to whole definitions."""

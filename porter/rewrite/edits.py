@@ -1,0 +1,48 @@
+"""What a rewritten file is made of: edits of its bytes, and the names that it needs."""
+
+from __future__ import annotations
+
+import io
+import tokenize
+from dataclasses import dataclass, field
+
+from porter.table import Row
+
+
+@dataclass(frozen=True)
+class Edit:
+    """Bytes [start, end) of the encoded source become `text`."""
+
+    start: int
+    end: int
+    text: str
+
+
+@dataclass
+class Needs:
+    """What the rewritten file uses beside what it already had."""
+
+    names: set[str] = field(default_factory=set)
+    emitted: set[str] = field(default_factory=set)
+    adapters: dict[str, Row] = field(default_factory=dict)
+    left: dict[str, None] = field(default_factory=dict)
+
+
+def dedent(text: str, by: int) -> str:
+    """Moves lines to the left, lines inside multi-line strings excepted."""
+    lines = io.StringIO(text).readlines()
+    inside: set[int] = set()
+    try:
+        wrapped = "if True:\n" + text + "\n"
+        for token in tokenize.generate_tokens(io.StringIO(wrapped).readline):
+            if token.type == tokenize.STRING and token.start[0] != token.end[0]:
+                inside |= set(range(token.start[0], token.end[0]))
+    except (tokenize.TokenError, IndentationError, SyntaxError):
+        pass
+    result = []
+    for index, line in enumerate(lines):
+        if index in inside or line[:by].strip():
+            result.append(line)
+        else:
+            result.append(line[by:] if len(line) > by else line.lstrip(" \t"))
+    return "".join(result)

@@ -1,0 +1,196 @@
+"""Rewrites one file: finds what the table has a row for, and gives edits and diagnostics; the text around stays as it is."""
+
+from __future__ import annotations
+
+import ast
+from typing import TYPE_CHECKING
+
+from porter import kinds as K
+from porter.functions import FUNCTION, function_edits, is_function
+from porter.grammar import named_edits, prepare, set_edits
+from porter.infer import Inference
+from porter.members import CELL_MEMBERS, own_name
+from porter.program import Module, Program
+from porter.rewrite.edits import Edit
+from porter.rewrite.statements import Statements
+from porter.rewrite.walk import RENAMED_METHODS, all_arguments
+from porter.training import Training
+
+if TYPE_CHECKING:
+    from porter.fuse import FusionPlan
+
+_OVERLOADS = frozenset({"torch.jit._overload_method", "torch.jit._overload", "torch._jit_internal._overload_method"})
+_SIMPLE_STATEMENTS = frozenset({ast.Assign, ast.AugAssign, ast.AnnAssign, ast.Return, ast.Expr})
+
+
+class Rewriter(Statements):
+    """The edits of one module."""
+
+    def __init__(self, program: Program, module: Module, inference: Inference, target: str, fusions: FusionPlan | None = None) -> None:
+        super().__init__(program, module, inference, target)
+        self.fusions = fusions
+        self.training = Training(self)
+
+    def run(self) -> list[Edit]:
+        return self.visit_body(self.module.tree.body)
+
+    def visit(self, node: ast.AST) -> list[Edit]:
+        if self.replaced and id(node) in self.replaced:
+            return self.replace(node, self.replaced[id(node)])
+        planned = self.training.edits(node) if isinstance(node, ast.stmt) else None
+        if planned is not None:
+            return planned
+        fused = self.fusions.edits(self, node) if self.fusions is not None else None
+        if fused is not None:
+            return fused
+        kind = type(node)
+        if kind in _SIMPLE_STATEMENTS and b".pop(" in self.module.data:
+            popped = self._popped_first(node)  # type: ignore[arg-type]
+            if popped is not None:
+                return popped
+        return self._visited(node)
+
+    def _popped_first(self, node: ast.stmt) -> list[Edit] | None:
+        """`cat((x, skips.pop()))`: in GRAPH mode pop stands in a statement of its own, so it comes before."""
+        if not self.functions or not self.classes or not self._in_forward() or not self.program.mixes_into_module(self.classes[-1]):
+            return None
+        calls = self._inner_pops(node)
+        start, end = self.span(node)
+        line = self.module.data[self.module.data.rfind(b"\n", 0, start) + 1 : start]
+        if not calls or line.strip():
+            return None
+        before = ""
+        for call in calls:
+            name = self._unused("popped")
+            before += f"{name} = {self.render(call)}\n{line.decode()}"
+            self.replaced[id(call)] = name
+        return [Edit(start, end, before + self.splice(start, end, self._visited(node)))]
+
+    def _inner_pops(self, node: ast.stmt) -> list[ast.Call]:
+        """Calls of a list's pop inside a larger expression, in order, where nothing else in the statement reads the list."""
+        found: list[ast.Call] = []
+        value = getattr(node, "value", None)
+        for inner in ast.walk(node):
+            if isinstance(inner, ast.IfExp | ast.BoolOp | ast.Lambda | ast.comprehension | ast.NamedExpr):
+                return []
+            if not (isinstance(inner, ast.Call) and isinstance(inner.func, ast.Attribute) and inner.func.attr == "pop"):
+                continue
+            if isinstance(inner.func.value, ast.Name) and inner is not value and K.proven(self.kinds(inner.func.value), frozenset({"list"})):
+                found.append(inner)
+        names = [c.func.value.id for c in found]  # type: ignore[attr-defined]
+        read = [n.id for n in ast.walk(node) if isinstance(n, ast.Name) and n.id in names]
+        return sorted(found, key=lambda c: (c.lineno, c.col_offset)) if len(read) == len(found) else []
+
+    def visit_ClassDef(self, node: ast.ClassDef) -> list[Edit]:
+        name = f"{self.scope_names[-1]}.{node.name}"
+        edits = self._decorators(node)
+        if is_function(self.program, name):
+            self.classes.append(name)
+            self.scope_names.append(name)
+            ported = function_edits(self, self.program.classes[name])
+            self.scope_names.pop()
+            self.classes.pop()
+            if ported is not None:
+                return edits + ported
+            for base in node.bases:
+                edits += self._keep_root(base) if self.resolve(base) in FUNCTION else self.visit(base)
+            return edits  # left as it was, behind its diagnostic
+        with self.within("base"):
+            for base in node.bases:
+                edits += self.visit(base)
+        for keyword in node.keywords:
+            edits += self.visit(keyword.value)
+        self.classes.append(name)
+        self.scope_names.append(name)
+        edits += self.visit_body(node.body)
+        self.scope_names.pop()
+        self.classes.pop()
+        return edits
+
+    def visit_FunctionDef(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> list[Edit]:
+        if any(self.resolve(d) in _OVERLOADS for d in node.decorator_list):
+            start = self.module.data.rindex(b"@", 0, self.span(node.decorator_list[0])[0])
+            return self._gone(node, start)
+        edits = self._decorators(node)
+        edits += self._renamed_method(node)
+        for default in [*node.args.defaults, *node.args.kw_defaults]:
+            if default is not None:
+                edits += self.visit(default)
+        with self.within("annotation"):
+            for argument in all_arguments(node.args):
+                if argument.annotation is not None:
+                    edits += self.visit(argument.annotation)
+            if node.returns is not None:
+                edits += self.visit(node.returns)
+        with self.inside(node):
+            if isinstance(node, ast.FunctionDef):
+                prepare(self, node)
+            edits += self.visit_body(node.body)
+        return edits
+
+    def _gone(self, node: ast.stmt, start: int) -> list[Edit]:
+        """A definition that only torch's compiler reads goes, with the blank lines after it."""
+        data = self.module.data
+        end = data.find(b"\n", self.span(node)[1]) + 1 or len(data)
+        start = data.rfind(b"\n", 0, start) + 1
+        while data[end : end + 1] == b"\n":
+            end += 1
+        return [Edit(start, end, "")]
+
+    visit_AsyncFunctionDef = visit_FunctionDef
+
+    def visit_Lambda(self, node: ast.Lambda) -> list[Edit]:
+        with self.inside(node):
+            return self.children(node)
+
+    def _renamed_method(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> list[Edit]:
+        parent = self.parents.get(id(node))
+        new = RENAMED_METHODS.get(node.name)
+        while isinstance(parent, ast.If | ast.Try):
+            parent = self.parents.get(id(parent))
+        if new is None and node.name in CELL_MEMBERS:
+            new = own_name(node.name)
+        if new is None or not isinstance(parent, ast.ClassDef) or not self.classes:
+            return []
+        if not self.program.mixes_into_module(self.classes[-1]):
+            return []
+        start = self.module.data.index(b"def", self.span(node)[0])
+        at = self.module.data.index(node.name.encode(), start + 3)
+        return [Edit(at, at + len(node.name), new)]
+
+    def _decorators(self, node: ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) -> list[Edit]:
+        edits: list[Edit] = []
+        for decorator in node.decorator_list:
+            subject = decorator.func if isinstance(decorator, ast.Call) else decorator
+            name = self.resolve(subject)
+            if name is not None and self.program.is_torch(name):
+                if self._is_neutral_decorator(name):
+                    edits.append(self._whole_line(decorator))
+                    continue
+                if name == "torch.no_grad" or name == "torch.inference_mode" or name == "torch.enable_grad":
+                    # outside of a gradient function MindSpore records nothing, so there is nothing to switch off
+                    edits.append(self._whole_line(decorator))
+                    continue
+            edits += self.visit(decorator)
+        return edits
+
+    def _is_neutral_decorator(self, name: str) -> bool:
+        rows = self.table.get(name)
+        if name.startswith(("torch.jit.", "torch.fx.wrap", "torch.compile", "torch.compiler.", "torch._dynamo.", "torch._jit_internal.")):
+            return True
+        return any(r.drop or (r.alternatives and r.alternatives[0].to in r.signature.by_name) for r in rows)
+
+    def _whole_line(self, decorator: ast.expr) -> Edit:
+        start, end = self.span(decorator)
+        start = self.module.data.rindex(b"@", 0, start)
+        start = self.module.data.rfind(b"\n", 0, start) + 1
+        end = self.module.data.find(b"\n", end)
+        return Edit(start, len(self.module.data) if end < 0 else end + 1, "")
+
+    def visit_NamedExpr(self, node: ast.NamedExpr) -> list[Edit]:
+        edits = named_edits(self, node)
+        return self.children(node) if edits is None else edits
+
+    def visit_Set(self, node: ast.Set) -> list[Edit]:
+        edits = set_edits(self, node)
+        return self.children(node) if edits is None else edits
