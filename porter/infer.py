@@ -50,7 +50,7 @@ class Inference:
         self.table = program.table
         self.facts = facts or Facts()
         self.store: dict[Key, Kinds] = {}
-        self.readers: dict[Key, set[str]] = {}
+        self.readers: dict[Key, dict[str, None]] = {}
         self.found: dict[int, Kinds] = {}
         self.pending: dict[str, None] = {}
         self.visits: dict[str, int] = {}
@@ -102,7 +102,7 @@ class Inference:
         return self.recognized.get(id(node), known) if known & ANY else known
 
     def read(self, key: Key) -> Kinds:
-        self.readers.setdefault(key, set()).add(self.current)
+        self.readers.setdefault(key, {})[self.current] = None
         return self.store.get(key, NOTHING)
 
     def write(self, key: Key, kinds: Kinds) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TypeAlias
+from zlib import crc32
 
 
 @dataclass(frozen=True)
@@ -17,7 +18,8 @@ class Kind:
     fields: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "_hash", hash((self.name, self.of, self.items, self.fields)))
+        # the hash of a text changes from process to process, and with it the order of sets, and the outcome where joins widen
+        object.__setattr__(self, "_hash", hash((crc32("\0".join((self.name, self.of, *self.fields)).encode()), self.items)))
         object.__setattr__(self, "depth", 1 + max(map(depth, self.items), default=0))
 
     def __hash__(self) -> int:
