@@ -16,12 +16,12 @@ from porter import kinds as K
 from porter.duck import MODULE_ONLY, TENSOR_ONLY, proven_names, receiver
 from porter.functions import is_function
 from porter.kinds import ANY, NOTHING, Kind, Kinds, join, one
+from porter.loaders import LOADER, annotated_object, loader_object
 from porter.packed import PACKED, recurrent_result
 from porter.program import Class, Function, Module, Program
 from porter.recognize import TENSOR_ATTRIBUTES, class_name_test, class_of, is_module_call, is_tensor_call
 from porter.table import Row
 from porter.trace import Facts, Span
-from porter.training import LOADER, annotated_object, loader_object
 
 Key = tuple[str, str, str]
 Env = dict[str, Kinds]

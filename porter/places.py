@@ -1,0 +1,88 @@
+"""Statements with their blocks, and the backward passes and steps that are found among them."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+Block = list[ast.stmt]
+
+
+@dataclass(frozen=True)
+class Place:
+    """A statement with its block and the statements around it, outermost first, inside one function or module."""
+
+    block: Block
+    index: int
+    around: tuple[Place, ...] = ()
+
+    @property
+    def node(self) -> ast.stmt:
+        return self.block[self.index]
+
+
+@dataclass
+class Backward:
+    """One `loss.backward()`: the loss, the statements that compute it, and what becomes of them."""
+
+    place: Place
+    loss: ast.expr
+    scaler: ast.expr | None
+    region: list[ast.stmt] = field(default_factory=list)
+    again: list[ast.stmt] = field(default_factory=list)
+    optimizers: list[str] = field(default_factory=list)
+    watched: list[str] = field(default_factory=list)
+    simple: bool = False
+    anchor: ast.stmt | None = None
+    inputs: list[str] = field(default_factory=list)
+    outputs: list[str] = field(default_factory=list)
+    names: tuple[str, str, str] = ("forward_fn", "grad_fn", "grads")
+    unset: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Step:
+    """`optimizer.step()`, `optimizer.zero_grad()`, a clipping call or another statement of the step."""
+
+    place: Place
+    role: str
+    optimizer: str
+    call: ast.Call
+
+
+def scopes_of(tree: ast.Module) -> Iterator[ast.Module | ast.FunctionDef | ast.AsyncFunctionDef]:
+    yield tree
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield node
+
+
+def mentions_backward(scope: ast.AST) -> bool:
+    return any(isinstance(n, ast.Attribute) and n.attr == "backward" for n in ast.walk(scope))
+
+
+def places_in(block: Block, around: tuple[Place, ...]) -> Iterator[Place]:
+    for index, node in enumerate(block):
+        place = Place(block, index, around)
+        yield place
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            continue
+        for name in ("body", "orelse", "finalbody"):
+            yield from places_in(getattr(node, name, []), (*around, place))
+        for handler in getattr(node, "handlers", []):
+            yield from places_in(handler.body, (*around, place))
+
+
+def call_of(node: ast.stmt) -> ast.Call | None:
+    value = node.value if isinstance(node, ast.Expr | ast.Assign) else None
+    return value if isinstance(value, ast.Call) else None
+
+
+def argument(call: ast.Call, index: int, name: str) -> ast.expr:
+    given = next((k.value for k in call.keywords if k.arg == name), None)
+    return given if given is not None else call.args[index] if index < len(call.args) else call
+
+
+def target_like(node: ast.expr) -> bool:
+    return isinstance(node, ast.Name) or (isinstance(node, ast.Attribute) and target_like(node.value))

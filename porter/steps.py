@@ -1,0 +1,446 @@
+"""Finds the training steps of a function or module and decides their form: what is differentiated, and what uses the gradients."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from porter import kinds as K
+from porter.carrying import carrying_call, networks_in
+from porter.dataflow import (
+    containers_grown,
+    free_first,
+    loop_targets,
+    names_bound,
+    names_in_scope,
+    names_read,
+    parameter_names,
+    plain_binds,
+    plain_binds_in_order,
+    plain_binds_of,
+    read_later,
+    reads_gradients,
+    stored,
+    surely_bound,
+)
+from porter.kinds import ANY, Kinds
+from porter.places import Backward, Place, Step, argument, call_of, places_in, target_like
+
+if TYPE_CHECKING:
+    from porter.training import Training
+
+SCALER = "torch.amp.GradScaler"
+OPTIMIZER = "torch.optim."
+SCHEDULERS = ("torch.optim.lr_scheduler.", "torch.optim.swa_utils.")
+CLIP_NORM = "torch.nn.utils.clip_grad_norm_"
+CLIP_VALUE = "torch.nn.utils.clip_grad_value_"
+
+
+class StepFinder:
+    """Finds the steps of one function, or of the module's own statements, and decides their form."""
+
+    def __init__(self, training: Training, node: ast.Module | ast.FunctionDef | ast.AsyncFunctionDef) -> None:
+        self.training = training
+        self.rewriter = training.rewriter
+        self.node = node
+        self.places = list(places_in(node.body, ()))
+        self.steps = [s for p in self.places for s in self._step_at(p)]
+
+    def plan(self) -> None:
+        found = [b for p in self.places for b in self._backward_at(p)]
+        for backward in found:
+            self._find_region(backward, found)
+        found = [b for b in found if b.region]
+        for backward in found:
+            backward.optimizers = self._consumers(backward)
+            backward.watched = self._watched(backward)
+            backward.simple = not backward.watched and self._is_simple(backward, found)
+        if any(not b.simple for b in found):
+            # gradients that wait on the parameters are seen by every step of the scope
+            for backward in found:
+                backward.simple = False
+        for number, backward in enumerate(found):
+            self._name(backward, found, number)
+            self._find_names(backward)
+            self._register(backward)
+
+    # --- what statements are --------------------------------------------------------------------------------------------
+
+    def _kinds(self, node: ast.expr) -> Kinds:
+        return K.without_none(self.rewriter.kinds(node))
+
+    def _is_optimizer(self, node: ast.expr) -> bool:
+        known = self._kinds(node)
+        if known and not known & ANY:
+            return all(k.name == "object" and k.of.startswith(OPTIMIZER) and not k.of.startswith(SCHEDULERS) for k in known)
+        text = ast.unparse(node)
+        zeroed = f"{text}.zero_grad("
+        source = ast.unparse(self.node)
+        return "opt" in text.rpartition(".")[2].lower() or (zeroed in source and "model" not in text and "net" not in text.lower())
+
+    def _is_scaler(self, node: ast.expr) -> bool:
+        known = self._kinds(node)
+        return any(k.of == SCALER for k in known) or ((not known or bool(known & ANY)) and "scaler" in ast.unparse(node).lower())
+
+    def _step_at(self, place: Place) -> Iterator[Step]:
+        call = call_of(place.node)
+        if call is None:
+            return
+        name = self._torch_name(call.func)
+        if name in (CLIP_NORM, CLIP_VALUE, "torch.nn.utils.clip_grad_norm"):
+            yield Step(place, "clip_value" if name == CLIP_VALUE else "clip_norm", ast.unparse(argument(call, 0, "parameters")), call)
+        if not isinstance(call.func, ast.Attribute):
+            return
+        subject, method = call.func.value, call.func.attr
+        if method in ("step", "zero_grad") and self._is_optimizer(subject):
+            role = "closure" if method == "step" and (call.args or call.keywords) else method
+            yield Step(place, role, ast.unparse(subject), call)
+        elif method == "zero_grad" and self._is_network(subject):
+            yield Step(place, "network.zero_grad", ast.unparse(subject), call)
+        elif method in ("step", "unscale_") and call.args and self._is_scaler(subject):
+            yield Step(place, f"scaler.{method}", ast.unparse(call.args[0]), call)
+
+    def _torch_name(self, node: ast.expr) -> str | None:
+        return self.rewriter.program.dotted(self.rewriter.module, node)
+
+    def _is_network(self, node: ast.expr) -> bool:
+        known = self._kinds(node)
+        if not known or known & ANY:
+            return True
+        return all(k.name == "object" and self.rewriter._is_cell(k.of) for k in known)
+
+    def _backward_at(self, place: Place) -> Iterator[Backward]:
+        call = call_of(place.node)
+        if call is None or not isinstance(place.node, ast.Expr) or not isinstance(call.func, ast.Attribute):
+            return
+        if call.func.attr != "backward" or call.args or any(k.arg != "retain_graph" for k in call.keywords):
+            return
+        subject = call.func.value
+        known = self._kinds(subject)
+        if known and not known & ANY and not K.is_tensor(known) and not K.names(known) & K.TENSORS:
+            return
+        scaled = isinstance(subject, ast.Call) and isinstance(subject.func, ast.Attribute) and subject.func.attr == "scale"
+        if isinstance(subject, ast.Call) and isinstance(subject.func, ast.Attribute) and scaled and self._is_scaler(subject.func.value):
+            yield Backward(place, subject.args[0], subject.func.value)
+        else:
+            yield Backward(place, subject, None)
+
+    # --- the statements that compute the loss ------------------------------------------------------------------------------
+
+    def _find_region(self, step: Backward, found: list[Backward]) -> None:
+        """The statements from the first that can carry a gradient to the last that the loss needs."""
+        chain = [*step.place.around, step.place]
+        needed = names_read(step.loss)
+        whole = not target_like(step.loss)
+        chosen: Place | None = None
+        slices: list[int] = []
+        nearest: tuple[Place, list[int]] | None = None
+        for level in range(len(chain) - 1, -1, -1):
+            place = chain[level]
+            own = self._slice(place, needed)
+            direct = whole and level == len(chain) - 1 and self._carries_expression(step.loss)
+            if direct or any(self._carries(place.block[i]) for i in own):
+                chosen, slices = place, own
+                break
+            if own and nearest is None:
+                nearest = (place, own)
+        if chosen is None:
+            return
+        if nearest is not None:
+            self._nested_region(step, chain, chosen, slices, nearest)
+            return
+        barrier = max((self._last_index(chosen, b.place) for b in found if b is not step and self._before(b.place, chosen)), default=-1)
+        barrier = max([barrier, *(self._last_index(chosen, s.place) for s in self.steps
+                                  if s.role in ("step", "scaler.step") and self._before(s.place, chosen))])  # fmt: skip
+        own = [i for i in slices if i > barrier]
+        carrying = [i for i in own if self._carries(chosen.block[i])]
+        if not carrying and not whole:
+            self._refuse(step, "its forward pass lies before another step")
+            return
+        again = [chosen.block[i] for i in slices if i <= barrier and self._depends_on_carrying(chosen, slices, i)]
+        first = carrying[0] if carrying else chosen.index
+        last = chosen.index - 1 if whole and chosen is step.place else max(own, default=first)
+        region = chosen.block[first : last + 1]
+        if whole and not region:
+            self._refuse(step, "its loss is computed in the call itself")
+            return
+        problem = self._problem(region, again) or self._outer_problem(chain, chosen, needed, region)
+        if problem:
+            self._refuse(step, problem)
+            return
+        step.region, step.again = region, again
+
+    def _nested_region(
+        self, step: Backward, chain: list[Place], chosen: Place, slices: list[int], nearest: tuple[Place, list[int]]
+    ) -> None:
+        """The loss is computed in a branch, from what its network gave before it: the network runs once more with it."""
+        inner, own = nearest
+        between = chain[chain.index(chosen) : chain.index(inner)]
+        if any(not isinstance(p.node, ast.If | ast.With | ast.Try) for p in between):
+            self._refuse(step, "its network runs outside of the loop that computes the loss")
+            return
+        region = inner.block[own[0] : own[-1] + 1]
+        again = [chosen.block[i] for i in slices if self._depends_on_carrying(chosen, slices, i)]
+        problem = self._problem(region, again)
+        if problem:
+            self._refuse(step, problem)
+            return
+        step.region, step.again = region, again
+
+    def _refuse(self, step: Backward, why: str) -> None:
+        self.rewriter.report(
+            step.place.node, "MSP210", f"this backward pass cannot become a gradient function: {why}",
+            "write the forward pass as a function of the batch and call mindspore.value_and_grad(forward_fn, None, optimizer.parameters)",
+        )  # fmt: skip
+
+    def _slice(self, place: Place, needed: set[str]) -> list[int]:
+        """Indices of the statements before a place, in its block, that compute what is needed; `needed` grows."""
+        chosen = []
+        for index in range(place.index - 1, -1, -1):
+            statement = place.block[index]
+            if names_bound(statement) & needed or containers_grown(statement) & needed:
+                chosen.append(index)
+                if not isinstance(statement, ast.AugAssign):
+                    simple = names_bound(statement) if isinstance(statement, ast.Assign) else set()
+                    needed -= simple - names_read(statement)
+                needed |= names_read(statement)
+        return sorted(chosen)
+
+    def _depends_on_carrying(self, place: Place, slices: list[int], index: int) -> bool:
+        carried: set[str] = set()
+        for i in slices:
+            statement = place.block[i]
+            carries = self._carries(statement) or bool(names_read(statement) & carried)
+            if carries:
+                carried |= names_bound(statement) | containers_grown(statement)
+            if i == index:
+                return carries
+        return False
+
+    def _before(self, place: Place, chosen: Place) -> bool:
+        index = self._last_index(chosen, place)
+        return 0 <= index < chosen.index
+
+    def _last_index(self, chosen: Place, place: Place) -> int:
+        """The index in the chosen block of the statement that holds a place, or -1."""
+        return next((p.index for p in (*place.around, place) if p.block is chosen.block), -1)
+
+    def _problem(self, region: list[ast.stmt], again: list[ast.stmt]) -> str:
+        for statement in [*again, *region]:
+            for node in ast.walk(statement):
+                if isinstance(node, ast.Return | ast.Yield | ast.YieldFrom | ast.Await | ast.Global | ast.Nonlocal | ast.Delete):
+                    return "a statement between leaves it or changes names outside"
+                if isinstance(node, ast.Break | ast.Continue) and not any(
+                    isinstance(n, ast.For | ast.While) and node in ast.walk(n) for n in ast.walk(statement)
+                ):
+                    return "a statement between leaves the loop"
+        return ""
+
+    def _outer_problem(self, chain: list[Place], chosen: Place, needed: set[str], region: list[ast.stmt]) -> str:
+        """A tensor that carries a gradient into the region from somewhere else would silently lose it."""
+        for place in reversed(chain[: chain.index(chosen)]):
+            for i in self._slice(place, needed):
+                statement = place.block[i]
+                if self._carries(statement) and any(K.is_tensor(self._kinds(t)) for t in stored(statement)):
+                    return f"{', '.join(sorted(names_bound(statement)))} carries a gradient into the loop from outside"
+        for statement in region:
+            for node in ast.walk(statement):
+                if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "self":
+                    if isinstance(node.ctx, ast.Load) and K.is_tensor(self._kinds(node)) and self._assigned_elsewhere(node, region):
+                        return f"self.{node.attr} carries a gradient from another method"
+        return ""
+
+    def _assigned_elsewhere(self, node: ast.Attribute, region: list[ast.stmt]) -> bool:
+        own = {id(n) for s in region for n in ast.walk(s)}
+        if any(isinstance(n, ast.Attribute) and n.attr == node.attr and isinstance(n.ctx, ast.Store) for s in region for n in ast.walk(s)):
+            return False
+        for statement in ast.walk(self.rewriter.module.tree):
+            if isinstance(statement, ast.Assign) and id(statement) not in own:
+                for target in statement.targets:
+                    if ast.unparse(target) == f"self.{node.attr}" and self._carries(statement):
+                        return True
+        return False
+
+    # --- gradients ------------------------------------------------------------------------------------------------------------
+
+    def _carries(self, statement: ast.stmt) -> bool:
+        """Whether a statement may compute something that depends on parameters of a network."""
+        if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            return False
+        return any(self._carrying_call(n) for n in ast.walk(statement) if isinstance(n, ast.Call))
+
+    def _carries_expression(self, node: ast.expr) -> bool:
+        return any(self._carrying_call(n) for n in ast.walk(node) if isinstance(n, ast.Call))
+
+    def _carrying_call(self, call: ast.Call) -> bool:
+        return carrying_call(self.rewriter, call, set())
+
+    # --- optimizers ------------------------------------------------------------------------------------------------------------
+
+    def _consumers(self, step: Backward) -> list[str]:
+        """Optimizers whose next step, before their gradients are cleared, uses this backward pass."""
+        order = sorted(self.steps, key=lambda s: (s.place.node.lineno, s.place.node.col_offset))
+        line = step.place.node.lineno
+        cyclic = [s for s in order if s.place.node.lineno > line] + [s for s in order if s.place.node.lineno < line]
+        decided: dict[str, bool] = {}
+        for event in cyclic:
+            if event.role in ("step", "scaler.step", "closure"):
+                decided.setdefault(event.optimizer, True)
+            elif event.role == "zero_grad":
+                decided.setdefault(event.optimizer, False)
+            elif event.role == "network.zero_grad":
+                for optimizer in self._optimizers_of(event.optimizer):
+                    decided.setdefault(optimizer, False)
+        found = [o for o, used in decided.items() if used]
+        return found or self._closure_optimizers()
+
+    def _closure_optimizers(self) -> list[str]:
+        """In a closure, optimizer.step(closure) stands outside; the optimizer is what the closure clears."""
+        return sorted({s.optimizer for s in self.steps if s.role == "zero_grad"})
+
+    def _optimizers_of(self, network: str) -> list[str]:
+        """Optimizers that were made from the parameters of just this network."""
+        found = []
+        for node in ast.walk(self.rewriter.module.tree):
+            if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call) and node.value.args:
+                if ast.unparse(node.value.args[0]) == f"{network}.parameters()":
+                    found += [ast.unparse(t) for t in node.targets]
+        return found
+
+    def _watched(self, step: Backward) -> list[str]:
+        """Networks whose gradients are clipped or read, beside those parameters that the optimizers hold."""
+        networks = {s.optimizer.removesuffix(".parameters()") for s in self.steps if s.role.startswith("clip")}
+        if reads_gradients(self.node):
+            networks |= networks_in(self.rewriter, [*step.again, *step.region])
+        if reads_gradients(self.node):
+            # a step by hand reads the gradients, whether or not there is an optimizer
+            step.optimizers = [o for o in step.optimizers if not any(o in self._optimizers_of(n) for n in networks)]
+            return sorted(n for n in networks if n.replace(".", "").replace("_", "").isalnum() and self._called(n, step))
+        held = {n for n in networks if any(o in self._optimizers_of(n) for o in step.optimizers)}
+        return sorted(n for n in networks - held if step.optimizers and n.replace(".", "").replace("_", "").isalnum() and self._called(n, step))
+
+    def _called(self, network: str, step: Backward) -> bool:
+        return network in networks_in(self.rewriter, [*step.again, *step.region])
+
+    def _is_simple(self, step: Backward, found: list[Backward]) -> bool:
+        """One backward, then one step, in one block, with nothing kept from one step to the next."""
+        if len(step.optimizers) != 1 or len(found) != 1 or reads_gradients(self.node):
+            return False
+        optimizer, block = step.optimizers[0], step.place.block
+        steps = [s for s in self.steps if s.role in ("step", "scaler.step", "closure") and s.optimizer == optimizer]
+        if len(steps) != 1 or steps[0].role == "closure" or steps[0].place.block is not block or steps[0].place.index < step.place.index:
+            return False
+        if (steps[0].role == "scaler.step") != (step.scaler is not None) or not isinstance(steps[0].place.node, ast.Expr):
+            return False
+        cleared = [s for s in self.steps if s.role in ("zero_grad", "network.zero_grad") and self._clears(s, optimizer)]
+        if not any(self._always_runs_with(s.place, step.place) for s in cleared):
+            return False
+        for clip in self.steps:
+            if clip.role.startswith("clip"):
+                inside = clip.place.block is block and step.place.index < clip.place.index < steps[0].place.index
+                network = clip.optimizer.removesuffix(".parameters()")
+                if not inside or optimizer not in self._optimizers_of(network):
+                    return False
+        return True
+
+    def _clears(self, event: Step, optimizer: str) -> bool:
+        if event.role == "zero_grad":
+            return event.optimizer == optimizer
+        return optimizer in self._optimizers_of(event.optimizer)
+
+    def _always_runs_with(self, place: Place, other: Place) -> bool:
+        """Whether one statement runs whenever the other does: it is in the same block, or in one around it in the same loop."""
+        if place.block is other.block:
+            return True
+        for outer in reversed(other.around):
+            if isinstance(outer.node, ast.For | ast.While):
+                return False
+            if outer.block is place.block:
+                return True
+        return False
+
+    # --- names -----------------------------------------------------------------------------------------------------------------
+
+    def _name(self, step: Backward, found: list[Backward], number: int) -> None:
+        taken = self.rewriter.taken
+        suffix = ""
+        if len(found) > 1:
+            suffix = "_" + ast.unparse(step.loss).replace("self.", "") if target_like(step.loss) else f"_{number + 1}"
+            suffix = "".join(c if c.isidentifier() or c.isdigit() else "_" for c in suffix)
+            if any(b.names[0] == f"forward{suffix}" for b in found if b is not step):
+                suffix += f"_{number + 1}"
+        names = ("forward_fn", "grad_fn", "grads") if not suffix else (f"forward{suffix}", f"grad{suffix}", f"grads{suffix}")
+        step.names = tuple(fresh_name(n, taken) for n in names)  # type: ignore[assignment]
+
+    def _find_names(self, step: Backward) -> None:
+        step.anchor = self._anchor(step)
+        statements = [*step.again, *step.region]
+        bound = set().union(*(plain_binds(s) for s in statements))
+        free = free_first(statements)
+        inner = plain_binds_of(step.anchor) if isinstance(step.anchor, ast.For | ast.While) else set()
+        local = inner | (parameter_names(self.node) if step.anchor is None else set())
+        nested = bound & names_in_scope(self.node, statements)
+        step.inputs = sorted((n for n in free if n in local or n in nested), key=free.index)
+        if not isinstance(step.anchor, ast.For | ast.While):
+            step.inputs = [n for n in step.inputs if n in bound]
+        kept = plain_binds_in_order(step.region)
+        loss = ast.unparse(step.loss)
+        last = step.region[-1]
+        carried = set(free_first(step.region)) if any(isinstance(p.node, ast.For | ast.While) for p in step.place.around) else set()
+        outputs = [n for n in kept if n != loss and (n in carried or read_later(self.node, n, step.region, last))]
+        if step.scaler is not None and target_like(step.loss) and loss in bound and read_later(
+            self.node, loss, [*step.region, step.place.node], last
+        ):  # fmt: skip
+            outputs.insert(0, loss)
+        step.outputs = outputs
+        self._find_unset(step)
+
+    def _find_unset(self, step: Backward) -> None:
+        """Inputs that some ways leave unbound: torch's statements read them on the other ways only, a call reads them always."""
+        anchor = step.anchor if step.anchor is not None else step.region[0]
+        chain = [*step.place.around, step.place]
+        bound = parameter_names(self.node)
+        conditional: dict[str, ast.stmt] = {}
+        for place in chain:
+            before = place.block[: place.index] if place.node is not step.place.node else [s for s in place.block if s.lineno < step.region[0].lineno]
+            for statement in before:
+                for name in plain_binds(statement) - surely_bound(statement) - loop_targets(statement):
+                    conditional.setdefault(name, statement)
+                bound |= surely_bound(statement) | loop_targets(statement)
+            bound |= loop_targets(place.node)
+        for name in step.inputs:
+            if name in bound:
+                continue
+            first = conditional.get(name)
+            if first is not None and first.lineno < anchor.lineno:
+                self.training.unset.setdefault(id(first), []).append(name)
+            elif first is None and name not in names_in_scope(self.node, [*step.region, *step.again]):
+                step.unset.append(name)
+
+    def _anchor(self, step: Backward) -> ast.stmt | None:
+        """The outermost loop around the step in which its optimizers are not made anew."""
+        loops = [p.node for p in step.place.around if isinstance(p.node, ast.For | ast.While)]
+        roots = {o.partition(".")[0] for o in step.optimizers}
+        for loop in loops:
+            if not roots & plain_binds_of(loop):
+                return loop
+        return None
+
+    def _register(self, step: Backward) -> None:
+        training = self.training
+        training.starts.setdefault(id(step.anchor if step.anchor is not None else step.region[0]), []).append(step)
+        training.replaced[id(step.region[0])] = ("region", step)
+        training.covered |= {id(s) for s in step.region[1:]}
+        training.replaced[id(step.place.node)] = ("backward", step)
+        for event in self.steps:
+            if step.simple and event.role in ("zero_grad", "network.zero_grad", "scaler.unscale_"):
+                training.removed.add(id(event.place.node))
+            elif (step.simple and event.role in ("step", "scaler.step", "clip_norm", "clip_value")) or (not step.simple and event.role == "network.zero_grad"):
+                training.replaced[id(event.place.node)] = (event.role, step)
+
+
+def fresh_name(name: str, taken: set[str]) -> str:
+    while name in taken:
+        name += "_"
+    return name
