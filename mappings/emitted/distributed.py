@@ -1,5 +1,7 @@
 """Data-parallel runs: torch.distributed over mindspore.communication, one process for each device."""
 
+import contextlib
+
 import mindspore
 from mindspore import Tensor, nn, ops
 from mindspore.communication import get_group_size, get_rank, init
@@ -54,19 +56,30 @@ def barrier(group=None, async_op=False, device_ids=None, timeout=None):
 class DistributedDataParallel(nn.Cell):
     """torch.nn.parallel.DistributedDataParallel: the same network in every process, gradients averaged over them.
 
-    Parameters start as those of process 0. The average is taken where the gradients are used: see `reduce_gradients`.
+    Parameters start as those of process 0, and so do buffers in every step of training, unless `broadcast_buffers` is
+    false. The average is taken where the gradients are used: see `reduce_gradients`.
     """
 
     def __init__(self, module, device_ids=None, output_device=None, dim=0, broadcast_buffers=True, find_unused_parameters=False,
                  gradient_as_bucket_view=False, static_graph=False):  # fmt: skip
         super().__init__(auto_prefix=False)
         self.module = module
-        if get_group_size() > 1:
+        self.several = get_group_size() > 1
+        if self.several:
             for parameter in module.get_parameters():
                 parameter.set_data(ops.Broadcast(0)((Tensor(parameter.asnumpy()),))[0])
+        buffers = [p for p in module.get_parameters() if not p.requires_grad]
+        self.shared = buffers if self.several and broadcast_buffers else []
 
     def construct(self, *args, **kwargs):
+        if self.training:
+            for buffer in self.shared:
+                ops.assign(buffer, ops.Broadcast(0)((buffer,))[0])
         return self.module(*args, **kwargs)
+
+    def no_sync(self):
+        """Nothing to hold back: gradients that are added up before they are averaged have the same average."""
+        return contextlib.nullcontext()
 
 
 def reduce_gradients(gradients):

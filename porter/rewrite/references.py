@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from functools import cache, cached_property
 
+from porter import launcher
 from porter.expression import Site, inline
 from porter.guards import constant_of
 from porter.kinds import ANY, Kinds
@@ -35,6 +36,8 @@ class References(Binding):
         """An annotation written as a string names torch's classes too; so does a string that names an attribute."""
         if node.value in CELL_MEMBERS and self._names_own_member(node):
             return self.replace(node, repr(own_name(node.value)).replace("'", self.quote))
+        if (name := launcher.variable(self, node)) is not None:
+            return self.replace(node, repr(name).replace("'", self.quote))
         if id(node) in self.inference.class_literals:
             return self._class_literal(node)
         if self.context[-1] != "annotation" or not isinstance(node.value, str) or self._in_literal(node):
