@@ -1,52 +1,13 @@
 """Images: data sets and transforms of torchvision that read the same files and give the same pixels, as numpy arrays."""
 
 import gzip
+import os
 import pathlib
 import pickle
 import struct
 
 import numpy as np
 from mindspore import Tensor
-
-
-class Compose:
-    """torchvision.transforms.Compose."""
-
-    def __init__(self, transforms):
-        self.transforms = transforms
-
-    def __call__(self, image):
-        for transform in self.transforms:
-            image = transform(image)
-        return image
-
-
-class ToTensor:
-    """torchvision.transforms.ToTensor: bytes become float32 in [0, 1], channels first; a numpy array, which loaders stack."""
-
-    def __call__(self, image):
-        array = np.asarray(image)
-        array = array[:, :, None] if array.ndim == 2 else array
-        array = np.ascontiguousarray(array.transpose(2, 0, 1))
-        return array.astype(np.float32) / np.float32(255) if array.dtype == np.uint8 else array
-
-
-class Normalize:
-    """torchvision.transforms.Normalize of an image with channels first."""
-
-    def __init__(self, mean, std, inplace=False):
-        self.mean = np.atleast_1d(np.asarray(mean, np.float32))[:, None, None]
-        self.std = np.atleast_1d(np.asarray(std, np.float32))[:, None, None]
-
-    def __call__(self, image):
-        return (image - self.mean) / self.std
-
-
-def pil_transform(name, *args):
-    """A transform of mindspore.dataset.vision on PIL images, whose pixels are those of torchvision."""
-    import mindspore.dataset.vision as vision
-
-    return getattr(vision, name)(*args)
 
 
 class ImageSet:
@@ -201,14 +162,20 @@ class ImageFolder:
     ENDINGS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
 
     def __init__(self, root, transform=None, target_transform=None):
+        self.root = root
         self.classes = sorted(p.name for p in pathlib.Path(root).iterdir() if p.is_dir())
+        if not self.classes:
+            raise FileNotFoundError(f"Couldn't find any class folder in {root}.")
         self.class_to_idx = {name: i for i, name in enumerate(self.classes)}
-        self.samples = [
-            (str(path), self.class_to_idx[name]) for name in self.classes
-            for path in sorted((pathlib.Path(root) / name).rglob("*")) if path.suffix.lower() in self.ENDINGS
-        ]  # fmt: skip
-        if not self.samples:
-            raise FileNotFoundError(f"no images in {root}")
+        self.samples = []
+        for name, target in self.class_to_idx.items():
+            # torchvision's order: a folder's own files come before those of the folders in it
+            walked = sorted(os.walk(os.path.join(root, name), followlinks=True))
+            found = [os.path.join(folder, file) for folder, _, files in walked for file in sorted(files)]
+            images = [(path, target) for path in found if path.lower().endswith(self.ENDINGS)]
+            if not images:
+                raise FileNotFoundError(f"Found no valid file for the class {name}.")
+            self.samples += images
         self.imgs = self.samples
         self.targets = [target for _, target in self.samples]
         self.transform = transform
