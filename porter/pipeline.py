@@ -122,6 +122,8 @@ class _Numpy:
             return function(self, node)
         if isinstance(node.func, ast.Attribute) and K.is_tensor(self.rewriter.kinds(node.func.value)):
             return self._method(node, node.func)
+        if K.is_tensor(self.rewriter.kinds(node)):
+            return f"{self.rewriter.render(node)}.asnumpy()"  # of torchvision, or of the project itself
         return None
 
     def _method(self, node: ast.Call, func: ast.Attribute) -> str | None:

@@ -636,9 +636,11 @@ def _parameter_text(node: ast.stmt) -> str | None:
 
 
 def _annotation_names(node: ast.AST) -> Iterator[str]:
+    """Names in annotations that are written as strings."""
     for n in ast.walk(node):
-        if isinstance(n, ast.Constant) and isinstance(n.value, str) and n.value.isidentifier():
-            yield n.value
+        written = n.annotation if isinstance(n, ast.arg | ast.AnnAssign) else n.returns if isinstance(n, ast.FunctionDef) else None
+        if isinstance(written, ast.Constant) and isinstance(written.value, str) and written.value.isidentifier():
+            yield written.value
 
 
 def _with_comments(lines: list[str], start: int) -> int:

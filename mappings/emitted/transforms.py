@@ -22,6 +22,14 @@ def channels_first(image):
     return image if isinstance(image, np.ndarray) else None
 
 
+def on_tensor(function, image, *arguments):
+    """A function of arrays applied to a tensor gives a tensor, as the functions of torchvision do."""
+    made = function(image, *arguments)
+    if not isinstance(image, Tensor):
+        return made
+    return tuple(Tensor(m) for m in made) if isinstance(made, tuple) else Tensor(made)
+
+
 def pil_only(image, name):
     """Raises TypeError for what is not a PIL image."""
     if channels_first(image) is not None:
@@ -255,11 +263,6 @@ def to_image_dtype(image, dtype, scale=False):
     if scale and array.dtype == np.uint8 and wanted.kind == "f":
         return array.astype(wanted) * wanted.type(1.0 / 255)  # torchvision.transforms.functional divides
     return convert_image_dtype(array, dtype) if scale else array.astype(wanted)
-
-
-def normalized(tensor, mean, std, inplace=False):
-    """torchvision.transforms.functional.normalize: (image - mean) / std, channel by channel."""
-    return Normalize(mean, std)(tensor)
 
 
 def convert_image_dtype(image, dtype=mindspore.float32):

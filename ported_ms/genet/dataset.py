@@ -118,16 +118,16 @@ def create_imagefolder_datasets(root: str, img_size: int = 224) -> tuple[ms_extr
 
     train_transform = ms_extras.Compose(
         [
-            ms_extras.pil_transform("RandomResizedCrop", img_size, (0.08, 1.0), (0.75, 4 / 3)),
-            ms_extras.pil_transform("RandomHorizontalFlip", 0.5),
+            ms_extras.RandomResizedCrop(img_size, scale=(0.08, 1.0), ratio=(0.75, 4 / 3)),
+            ms_extras.RandomImageFunction(p=0.5, function=ms_extras.mirrored),
             ms_extras.ToTensor(),
             ms_extras.Normalize(mean=IMAGENET_MEAN, std=IMAGENET_STD),
         ]
     )
     val_transform = ms_extras.Compose(
         [
-            ms_extras.pil_transform("Resize", img_size * 256 // 224),
-            ms_extras.pil_transform("CenterCrop", img_size),
+            ms_extras.ImageFunction(ms_extras.resize_image, img_size * 256 // 224, 'bilinear', None),
+            ms_extras.ImageFunction(ms_extras.center_crop, img_size),
             ms_extras.ToTensor(),
             ms_extras.Normalize(mean=IMAGENET_MEAN, std=IMAGENET_STD),
         ]

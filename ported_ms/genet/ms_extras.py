@@ -1,6 +1,7 @@
 """Functions and classes of PyTorch, in plain MindSpore, for what mindspore.nn and mindspore.ops do not have as it is."""
 
 import bisect
+import contextlib
 import json
 import math
 import os
@@ -10,6 +11,7 @@ import shutil
 import tempfile
 from typing import Any
 import mindspore
+import mindspore.dataset.vision as vision
 import numpy as np
 from mindspore import Parameter, ParameterTuple, Tensor, amp, nn, ops
 from mindspore.common.initializer import Constant, TruncatedNormal, initializer
@@ -317,19 +319,30 @@ class Dataset:
 class DistributedDataParallel(nn.Cell):
     """torch.nn.parallel.DistributedDataParallel: the same network in every process, gradients averaged over them.
 
-    Parameters start as those of process 0. The average is taken where the gradients are used: see `reduce_gradients`.
+    Parameters start as those of process 0, and so do buffers in every step of training, unless `broadcast_buffers` is
+    false. The average is taken where the gradients are used: see `reduce_gradients`.
     """
 
     def __init__(self, module, device_ids=None, output_device=None, dim=0, broadcast_buffers=True, find_unused_parameters=False,
                  gradient_as_bucket_view=False, static_graph=False):  # fmt: skip
         super().__init__(auto_prefix=False)
         self.module = module
-        if get_group_size() > 1:
+        self.several = get_group_size() > 1
+        if self.several:
             for parameter in module.get_parameters():
                 parameter.set_data(ops.Broadcast(0)((Tensor(parameter.asnumpy()),))[0])
+        buffers = [p for p in module.get_parameters() if not p.requires_grad]
+        self.shared = buffers if self.several and broadcast_buffers else []
 
     def construct(self, *args, **kwargs):
+        if self.training:
+            for buffer in self.shared:
+                ops.assign(buffer, ops.Broadcast(0)((buffer,))[0])
         return self.module(*args, **kwargs)
+
+    def no_sync(self):
+        """Nothing to hold back: gradients that are added up before they are averaged have the same average."""
+        return contextlib.nullcontext()
 
 
 class DistributedSampler(Sampler):
@@ -475,14 +488,20 @@ class ImageFolder:
     ENDINGS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
 
     def __init__(self, root, transform=None, target_transform=None):
+        self.root = root
         self.classes = sorted(p.name for p in pathlib.Path(root).iterdir() if p.is_dir())
+        if not self.classes:
+            raise FileNotFoundError(f"Couldn't find any class folder in {root}.")
         self.class_to_idx = {name: i for i, name in enumerate(self.classes)}
-        self.samples = [
-            (str(path), self.class_to_idx[name]) for name in self.classes
-            for path in sorted((pathlib.Path(root) / name).rglob("*")) if path.suffix.lower() in self.ENDINGS
-        ]  # fmt: skip
-        if not self.samples:
-            raise FileNotFoundError(f"no images in {root}")
+        self.samples = []
+        for name, target in self.class_to_idx.items():
+            # torchvision's order: a folder's own files come before those of the folders in it
+            walked = sorted(os.walk(os.path.join(root, name), followlinks=True))
+            found = [os.path.join(folder, file) for folder, _, files in walked for file in sorted(files)]
+            images = [(path, target) for path in found if path.lower().endswith(self.ENDINGS)]
+            if not images:
+                raise FileNotFoundError(f"Found no valid file for the class {name}.")
+            self.samples += images
         self.imgs = self.samples
         self.targets = [target for _, target in self.samples]
         self.transform = transform
@@ -499,6 +518,17 @@ class ImageFolder:
             image = file.convert("RGB")
         image = image if self.transform is None else self.transform(image)
         return image, target if self.target_transform is None else self.target_transform(target)
+
+
+class ImageFunction:
+    """A transform that is a function with fixed arguments."""
+
+    def __init__(self, function, *arguments):
+        self.function = function
+        self.arguments = arguments
+
+    def __call__(self, image):
+        return self.function(image, *self.arguments)
 
 
 class LRScheduler:
@@ -650,6 +680,13 @@ class ModuleList(Prefixed, nn.CellList):
         return cell
 
 
+def channels_first(image):
+    """A tensor or an array of an image, as an array; None for a PIL image."""
+    if isinstance(image, Tensor):
+        return image.asnumpy()
+    return image if isinstance(image, np.ndarray) else None
+
+
 class Normalize:
     """torchvision.transforms.Normalize of an image with channels first."""
 
@@ -658,7 +695,10 @@ class Normalize:
         self.std = np.atleast_1d(np.asarray(std, np.float32))[:, None, None]
 
     def __call__(self, image):
-        return (image - self.mean) / self.std
+        array = channels_first(image)
+        if array is None or array.dtype.kind != "f":
+            raise TypeError(f"Normalize takes a float array, not {type(image).__name__} {getattr(array, 'dtype', '')}")
+        return (array - self.mean.astype(array.dtype)) / self.std.astype(array.dtype)
 
 
 class ParamGroup(dict):
@@ -802,6 +842,124 @@ class Optimizer(nn.Cell):
                 position += 1
 
 
+def happens(p):
+    """True with the probability p."""
+    return np.random.random() < p
+
+
+class RandomImageFunction(ImageFunction):
+    """A transform that happens with the probability p."""
+
+    def __init__(self, p, function, *arguments):
+        super().__init__(function, *arguments)
+        self.p = p
+
+    def __call__(self, image):
+        return super().__call__(image) if happens(self.p) else image
+
+
+def image_size(image):
+    """Height and width."""
+    array = channels_first(image)
+    return tuple(array.shape[-2:]) if array is not None else (image.height, image.width)
+
+
+def lying(area, ratio):
+    """Height and width of a part with a ratio of width to height."""
+    return round(math.sqrt(area / ratio)), round(math.sqrt(area * ratio))
+
+
+def uniform(low, high):
+    """One random number between two bounds."""
+    return float(np.random.uniform(low, high))
+
+
+def random_box(rows, columns, scale, ratio, largest, sides):
+    """Top, left, height and width of a random part with a share of the area and a ratio of its sides; None after ten misses."""
+    for _ in range(10):
+        area = rows * columns * uniform(*scale)
+        height, width = sides(area, math.exp(uniform(math.log(ratio[0]), math.log(ratio[1]))))
+        if 0 < height <= largest[0] and 0 < width <= largest[1]:
+            return int(np.random.randint(rows - height + 1)), int(np.random.randint(columns - width + 1)), height, width
+    return None
+
+
+def crop_image(img, top, left, height, width):
+    """torchvision.transforms.functional.crop: what lies outside of the image is 0."""
+    array = channels_first(img)
+    if array is None:
+        return img.crop((left, top, left + width, top + height))
+    rows, columns = array.shape[-2:]
+    inside = array[..., max(top, 0) : max(top + height, 0), max(left, 0) : max(left + width, 0)]
+    beyond = [(max(-top, 0), max(top + height - rows, 0)), (max(-left, 0), max(left + width - columns, 0))]
+    return np.pad(inside, [(0, 0)] * (array.ndim - 2) + beyond)
+
+
+INTERPOLATIONS = {0: vision.Inter.NEAREST, 2: vision.Inter.LINEAR, 3: vision.Inter.BICUBIC}
+
+
+RESAMPLING = {"nearest": 0, "lanczos": 1, "bilinear": 2, "bicubic": 3, "box": 4, "hamming": 5}
+
+
+def pil_only(image, name):
+    """Raises TypeError for what is not a PIL image."""
+    if channels_first(image) is not None:
+        raise TypeError(f"{name} gives torchvision's pixels for PIL images only: let it stand before ToTensor")
+    return image
+
+
+def resize_image(img, size, interpolation="bilinear", max_size=None, antialias=True):
+    """torchvision.transforms.functional.resize: one number is the length of the shorter side."""
+    pil_only(img, "resize")
+    method = RESAMPLING.get(interpolation, interpolation)
+    if isinstance(size, int) or len(size) == 1:
+        size = size if isinstance(size, int) else size[0]
+        short, long = sorted((img.height, img.width))
+        new_short, new_long = size, int(size * long / short)
+        if max_size is not None and new_long > max_size:
+            new_short, new_long = int(max_size * new_short / new_long), max_size
+        size = (new_long, new_short) if img.width <= img.height else (new_short, new_long)
+    if method in INTERPOLATIONS:
+        return vision.Resize(tuple(size), INTERPOLATIONS[method])(img)
+    return img.resize(tuple(size)[::-1], method)
+
+
+def resized_crop(img, top, left, height, width, size, interpolation="bilinear", antialias=True):
+    """torchvision.transforms.functional.resized_crop."""
+    return resize_image(crop_image(img, top, left, height, width), size, interpolation)
+
+
+def size_pair(size):
+    """Height and width from a number or a sequence of one or two."""
+    if isinstance(size, int):
+        return size, size
+    return (size[0], size[0]) if len(size) == 1 else tuple(size)
+
+
+class RandomResizedCrop:
+    """torchvision.transforms.RandomResizedCrop: of PIL images."""
+
+    def __init__(self, size, scale=(0.08, 1.0), ratio=(3 / 4, 4 / 3), interpolation="bilinear", antialias=True):
+        self.size = size_pair(size)
+        self.scale = scale
+        self.ratio = ratio
+        self.interpolation = interpolation
+
+    def box(self, rows, columns):
+        found = random_box(rows, columns, self.scale, self.ratio, (rows, columns), lying)
+        if found is not None:
+            return found
+        height, width = rows, columns
+        if columns / rows < min(self.ratio):
+            height = round(columns / min(self.ratio))
+        elif columns / rows > max(self.ratio):
+            width = round(rows * max(self.ratio))
+        return (rows - height) // 2, (columns - width) // 2, height, width
+
+    def __call__(self, image):
+        return resized_crop(image, *self.box(*image_size(image)), self.size, self.interpolation)
+
+
 class SGD(Optimizer):
     """torch.optim.SGD."""
 
@@ -841,14 +999,21 @@ class SGD(Optimizer):
             ops.ApplyMomentum()(parameter, state["momentum_buffer"], lr, gradient, momentum)
 
 
+def to_tensor(pic):
+    """torchvision.transforms.functional.to_tensor: channels first, bytes become float32 in [0, 1]; as a numpy array."""
+    mode = getattr(pic, "mode", "")
+    array = np.asarray(pic, {"I": np.int32, "I;16": np.int16, "F": np.float32, "1": np.uint8}.get(mode))
+    array = array * 255 if mode == "1" else array
+    array = array[:, :, None] if array.ndim == 2 else array
+    array = np.ascontiguousarray(array.transpose(2, 0, 1))
+    return array.astype(np.float32) / np.float32(255) if array.dtype == np.uint8 else array
+
+
 class ToTensor:
     """torchvision.transforms.ToTensor: bytes become float32 in [0, 1], channels first; a numpy array, which loaders stack."""
 
     def __call__(self, image):
-        array = np.asarray(image)
-        array = array[:, :, None] if array.ndim == 2 else array
-        array = np.ascontiguousarray(array.transpose(2, 0, 1))
-        return array.astype(np.float32) / np.float32(255) if array.dtype == np.uint8 else array
+        return to_tensor(image)
 
 
 def amp_strategy(dtype):
@@ -887,6 +1052,48 @@ class autocast:
                 return function(*args, **kwargs)
 
         return wrapped
+
+
+def fill_for(image, fill):
+    """A colour with a value for each channel, as PIL takes it."""
+    bands = len(image.getbands())
+    fill = 0 if fill is None else fill
+    if isinstance(fill, (list, tuple)):
+        fill = tuple(fill) * bands if len(fill) == 1 else tuple(fill)
+    elif bands > 1:
+        fill = (fill,) * bands
+    if image.mode == "F":
+        return fill
+    return tuple(int(v) for v in fill) if isinstance(fill, tuple) else int(fill)
+
+
+def pad_image(img, padding, fill=0, padding_mode="constant"):
+    """torchvision.transforms.functional.pad: left, top, right, bottom."""
+    sides = (padding,) if isinstance(padding, int) else tuple(padding)
+    left, top, right, bottom = {1: sides * 4, 2: sides * 2, 4: sides}[len(sides)]
+    array = channels_first(img)
+    if array is None and padding_mode == "constant":
+        from PIL import ImageOps
+
+        return ImageOps.expand(img, (left, top, right, bottom), fill_for(img, fill))
+    options = {"constant_values": fill} if padding_mode == "constant" else {}
+    if array is not None:
+        return np.pad(array, [(0, 0)] * (array.ndim - 2) + [(top, bottom), (left, right)], padding_mode, **options)
+    from PIL import Image
+
+    pixels = np.asarray(img)
+    return Image.fromarray(np.pad(pixels, [(top, bottom), (left, right)] + [(0, 0)] * (pixels.ndim - 2), padding_mode))
+
+
+def center_crop(img, output_size):
+    """torchvision.transforms.functional.center_crop."""
+    height, width = size_pair(output_size)
+    rows, columns = image_size(img)
+    if width > columns or height > rows:
+        x, y = max(width - columns, 0), max(height - rows, 0)
+        img = pad_image(img, (x // 2, y // 2, (x + 1) // 2, (y + 1) // 2))
+        rows, columns = image_size(img)
+    return crop_image(img, round((rows - height) / 2.0), round((columns - width) / 2.0), height, width)
 
 
 class device:
@@ -993,130 +1200,6 @@ def _filled(tensor, values):
     return tensor
 
 
-def crop(x, padding):
-    """Takes off what the negative entries of a torch padding (last axis first) take off."""
-    for i in range(len(padding) // 2):
-        axis = x.ndim - 1 - i
-        begin = max(-padding[2 * i], 0)
-        length = x.shape[axis] - begin - max(-padding[2 * i + 1], 0)
-        if length != x.shape[axis]:
-            x = ops.narrow(x, axis, begin, length)
-    return x
-
-
-def pad(input, pad, mode='constant', value=None):
-    """torch.nn.functional.pad; mindspore.ops.pad reads the wrong places on CPU where a number is negative."""
-    if min(pad) < 0:
-        input = crop(input, pad)
-        pad = tuple([max(size, 0) for size in pad])
-    if max(pad) == 0:
-        return input
-    return ops.pad(input, pad, mode=mode, value=value) if mode == 'constant' else ops.pad(input, pad, mode=mode)
-
-
-def spread(value: Any, count: int) -> tuple[Any, ...]:
-    """torch's int-or-tuple argument as one entry for each of `count` axes: spread(3, 2) == (3, 3)."""
-    if isinstance(value, (list, tuple)):
-        return tuple(value) * count if len(value) == 1 else tuple(value)
-    return (value,) * count
-
-
-def conv2d(input, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
-    """torch.nn.functional.conv2d; the input may lack the axis of the batch."""
-    if input.ndim == 3:
-        return conv2d(input.expand_dims(0), weight, bias, stride, padding, dilation, groups).squeeze(0)
-    stride, dilation = spread(stride, 2), spread(dilation, 2)
-    if isinstance(padding, str):
-        return ops.conv2d(input, weight, bias, stride, padding, 0, dilation, groups)
-    return ops.conv2d(input, weight, bias, stride, 'pad', spread(padding, 2), dilation, groups)
-
-
-def conv1d(input, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
-    """torch.nn.functional.conv1d; the weight may be that of mindspore.nn.Conv1d, which has four axes."""
-    if weight.ndim == 3:
-        weight = weight.expand_dims(2)
-    if not isinstance(padding, str):
-        padding = (0, spread(padding, 1)[0])
-    stride, dilation = (1, spread(stride, 1)[0]), (1, spread(dilation, 1)[0])
-    return conv2d(input.expand_dims(-2), weight, bias, stride, padding, dilation, groups).squeeze(-2)
-
-
-def conv3d(input, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
-    """torch.nn.functional.conv3d; CPU has no groups, so they are convolved one by one."""
-    stride, dilation, pad_mode = spread(stride, 3), spread(dilation, 3), 'pad'
-    if isinstance(padding, str):
-        pad_mode, padding = padding, 0
-    padding = spread(padding, 3)
-    if groups == 1:
-        return ops.conv3d(input, weight, bias, stride, pad_mode, padding, dilation)
-    pairs = zip(ops.chunk(input, groups, 1), ops.chunk(weight, groups, 0))
-    result = ops.cat([ops.conv3d(x, w, None, stride, pad_mode, padding, dilation) for x, w in pairs], axis=1)
-    return result if bias is None else result + bias.reshape((-1, 1, 1, 1))
-
-
-def _cropped(whole, bias, padding, output_padding):
-    """A transposed convolution without padding, cut by `padding` at both ends and longer by `output_padding`."""
-    count = whole.ndim - 2
-    padding, extra = spread(padding, count), spread(output_padding, count)
-    cut = ()
-    for axis in range(count):
-        cut = (-padding[axis], extra[axis] - padding[axis]) + cut
-    if cut != (0,) * (2 * count):
-        whole = pad(whole, cut)
-    return whole if bias is None else whole + bias.reshape((-1,) + (1,) * count)
-
-
-def conv_transpose2d(input, weight, bias=None, stride=1, padding=0, output_padding=0, groups=1, dilation=1):
-    """torch.nn.functional.conv_transpose2d: the whole result first, then what padding leaves of it."""
-    if input.ndim == 3:
-        return conv_transpose2d(input.expand_dims(0), weight, bias, stride, padding, output_padding, groups,
-                                dilation).squeeze(0)
-    stride, dilation = spread(stride, 2), spread(dilation, 2)
-    kernel, channels = tuple(weight.shape[2:]), weight.shape[1] * groups
-    whole = tuple([(input.shape[i + 2] - 1) * stride[i] + dilation[i] * (kernel[i] - 1) + 1 for i in range(2)])
-    transpose = ops.Conv2DTranspose(out_channel=input.shape[1], kernel_size=kernel, pad_mode='pad', pad=0, mode=1,
-                                    stride=stride, dilation=dilation, group=groups)
-    result = transpose(input, weight, (input.shape[0], channels, *whole))
-    return _cropped(result, bias, padding, output_padding)
-
-
-def conv_transpose1d(input, weight, bias=None, stride=1, padding=0, output_padding=0, groups=1, dilation=1):
-    """torch.nn.functional.conv_transpose1d."""
-    if weight.ndim == 3:
-        weight = weight.expand_dims(2)
-    result = conv_transpose2d(input.expand_dims(-2), weight, bias, (1, spread(stride, 1)[0]),
-                              (0, spread(padding, 1)[0]), (0, spread(output_padding, 1)[0]), groups,
-                              (1, spread(dilation, 1)[0]))
-    return result.squeeze(-2)
-
-
-def _dilated(weight, dilation):
-    """A kernel with zeros between its entries, which is what dilation means."""
-    for axis, step in enumerate(dilation):
-        if step > 1:
-            size = weight.shape[axis + 2]
-            spaced = ops.stack([weight] + [ops.zeros_like(weight)] * (step - 1), axis + 3)
-            spaced = spaced.reshape(weight.shape[: axis + 2] + (size * step,) + weight.shape[axis + 3 :])
-            weight = ops.split(spaced, size * step - step + 1, axis + 2)[0]
-    return weight
-
-
-def conv_transpose3d(input, weight, bias=None, stride=1, padding=0, output_padding=0, groups=1, dilation=1):
-    """torch.nn.functional.conv_transpose3d."""
-    stride = spread(stride, 3)
-    weight = _dilated(weight, spread(dilation, 3))
-    inputs, weights = ops.chunk(input, groups, 1), ops.chunk(weight, groups, 0)
-    transpose = ops.Conv3DTranspose(in_channel=input.shape[1] // groups, out_channel=weight.shape[1],
-                                    kernel_size=tuple(weight.shape[2:]), pad_mode='pad', pad=0, stride=stride)
-    result = ops.cat([transpose(x, w) for x, w in zip(inputs, weights)], axis=1)
-    return _cropped(result, bias, padding, output_padding)
-
-
-def selu(input, inplace=False):
-    """torch.nn.functional.selu; mindspore.ops.selu has a wrong gradient for negative input on CPU."""
-    return 1.0507009873554805 * ops.where(input > 0, input, 1.6732632423543772 * ops.elu(input))
-
-
 def calculate_gain(nonlinearity, param=None):
     """torch.nn.init.calculate_gain."""
     fixed = {"tanh": 5.0 / 3, "relu": math.sqrt(2.0), "selu": 3.0 / 4}
@@ -1197,6 +1280,16 @@ def load(f, map_location=None, pickle_module=None, *, weights_only=None, mmap=No
     return unpacked(json.loads(str(structure)), tensors)
 
 
+def mirrored(img):
+    """torchvision.transforms.functional.hflip: left and right change places."""
+    array = channels_first(img)
+    if array is not None:
+        return np.ascontiguousarray(array[..., ::-1])
+    from PIL import ImageOps
+
+    return ImageOps.mirror(img)
+
+
 def is_module_buffer(cell, name):
     """Whether a parameter of a cell is what torch calls a buffer: registered as one, or a running statistic."""
     return name in getattr(cell, "buffer_names", ()) or name in ("moving_mean", "moving_variance")
@@ -1231,11 +1324,25 @@ def ones_(tensor):
     return constant_(tensor, 1.0)
 
 
-def pil_transform(name, *args):
-    """A transform of mindspore.dataset.vision on PIL images, whose pixels are those of torchvision."""
-    import mindspore.dataset.vision as vision
+def crop(x, padding):
+    """Takes off what the negative entries of a torch padding (last axis first) take off."""
+    for i in range(len(padding) // 2):
+        axis = x.ndim - 1 - i
+        begin = max(-padding[2 * i], 0)
+        length = x.shape[axis] - begin - max(-padding[2 * i + 1], 0)
+        if length != x.shape[axis]:
+            x = ops.narrow(x, axis, begin, length)
+    return x
 
-    return getattr(vision, name)(*args)
+
+def pad(input, pad, mode='constant', value=None):
+    """torch.nn.functional.pad; mindspore.ops.pad reads the wrong places on CPU where a number is negative."""
+    if min(pad) < 0:
+        input = crop(input, pad)
+        pad = tuple([max(size, 0) for size in pad])
+    if max(pad) == 0:
+        return input
+    return ops.pad(input, pad, mode=mode, value=value) if mode == 'constant' else ops.pad(input, pad, mode=mode)
 
 
 def reduce_gradients(gradients):

@@ -251,7 +251,7 @@ def main(argv: list[str] | None = None) -> float:
     """Train, print time and loss of each epoch, keep checkpoints; the last top-1 accuracy in percent."""
     args = parse_arguments(argv)
     mindspore.set_seed(args.seed)
-    device = select_device(args.device, int(os.environ.get("LOCAL_RANK", "0")))
+    device = select_device(args.device, int(os.environ.get("DEVICE_ID", "0")))
     rank = 0
     world_size = 1
     if args.distributed:
