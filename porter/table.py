@@ -9,6 +9,7 @@ import os
 import symtable
 import sys
 import tempfile
+from collections import ChainMap
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
@@ -177,7 +178,7 @@ class Table:
     def with_row(self, row: Row) -> Table:
         """A table in which `row` stands in place of the row at the same location."""
         rows = tuple(row if r.location == row.location else r for r in self.get(row.name))
-        return Table({**self.rows, row.name: rows if row in rows else (row,)})
+        return Table(ChainMap({row.name: rows if row in rows else (row,)}, self.rows))  # type: ignore[arg-type]
 
     def extended(self, rows: Iterable[Row]) -> Table:
         """A table in which the given rows come before, and so win over, rows of the same name."""
@@ -188,6 +189,10 @@ class Table:
 
     def cell_weights(self) -> tuple[Any, ...]:
         """How parameters of each MindSpore class are named in torch (see porter.weights.names)."""
+        return self._cell_weights
+
+    @cached_property
+    def _cell_weights(self) -> tuple[Any, ...]:
         from porter.weights.names import CellWeights
 
         found: dict[str, Any] = {}

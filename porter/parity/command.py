@@ -30,6 +30,7 @@ PROGRESS_LINES = 100  # rows between two lines of progress where no terminal sho
     "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the random calls."
 )
 @click.option("--jobs", type=click.IntRange(min=1), default=2, show_default=True, help="Worker processes.")
+@click.option("--fresh", is_flag=True, help="Run every row again, also where nothing has changed since its proof.")
 @click.option("--mutants/--no-mutants", default=True, help="Mutate each proven row; every mutant must fail.")
 @click.option(
     "--mappings", "tables", type=click.Path(path_type=Path), multiple=True, help="A table of your own."
@@ -45,6 +46,7 @@ def prove(
     fuzz: int,
     seed: int,
     jobs: int,
+    fresh: bool,
     mutants: bool,
     tables: tuple[Path, ...],
     write: bool,
@@ -60,7 +62,7 @@ def prove(
     known = keyed_rows(load_own(tables))
     tables = own_tables(tables)
     keys = select(rows, list(known))
-    results = _with_progress(prove_rows(keys, Job(tables, mutants, fuzz, seed), jobs), len(keys))
+    results = _with_progress(prove_rows(keys, Job(tables, mutants, fuzz, seed, fresh), jobs), len(keys))
     results.sort(key=lambda r: r.key)
     if write or output:
         proofs = {result.key: result.proof for result in results}

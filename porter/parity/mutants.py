@@ -13,10 +13,17 @@ from porter.table import Row
 
 @dataclass(frozen=True)
 class Mutant:
-    """A row with one deliberate mistake; `text` says which, and is the key under which a row may explain it."""
+    """A row with one deliberate mistake; `text` says which, and is the key under which a row may explain it.
+
+    `place` is the alternative that holds the mistake, counted from 1; 0 is the weights.
+    """
 
     text: str
     row: Row
+    place: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.text} (alternative {self.place})" if len(self.row.alternatives) > 1 and self.place else self.text
 
 
 def mutants_of(row: Row) -> Iterator[Mutant]:
@@ -30,7 +37,7 @@ def mutants_of(row: Row) -> Iterator[Mutant]:
         for text, expression in _expression_mutants(alternative.to):
             changed = list(row.alternatives)
             changed[index] = replace(alternative, to=expression)
-            yield Mutant(text, replace(row, alternatives=tuple(changed)))
+            yield Mutant(text, replace(row, alternatives=tuple(changed)), index + 1)
     yield from _weight_mutants(row)
 
 

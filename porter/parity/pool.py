@@ -27,6 +27,7 @@ class Job:
     mutants: bool = True
     fuzz: int = 0
     seed: int = 0
+    fresh: bool = False
 
 
 @dataclass
@@ -130,7 +131,10 @@ def serve(channel: Connection, job: Job) -> None:
             key = channel.recv()
         except EOFError:
             os._exit(0)  # MindSpore's own shutdown can take seconds
-        channel.send(prove_row(key, rows[key], table, mutants=job.mutants, fuzz=job.fuzz, seed=job.seed))
+        result = prove_row(
+            key, rows[key], table, mutants=job.mutants, fuzz=job.fuzz, seed=job.seed, fresh=job.fresh
+        )
+        channel.send(result)
 
 
 def _quiet() -> None:

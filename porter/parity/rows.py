@@ -31,9 +31,11 @@ from porter.parity.cases import (
     torch_source,
 )
 from porter.parity.compare import Comparison, Problem, Tensor, first_failure
+from porter.parity.kept import keep_proof, kept_proof, proof_key
 from porter.parity.leaves import Observation, compare_named
 from porter.parity.mutants import Mutant, mutants_of
 from porter.parity.proofs import Failure, Proof, RowResult, State
+from porter.parity.same import class_texts
 from porter.parity.samples import Array, draw_all
 from porter.table import Row, Table
 
@@ -50,6 +52,11 @@ class Converted:
     module: ModuleType | None
     error: str = ""
 
+    @cached_property
+    def classes(self) -> Mapping[str, str]:
+        """What each class says, to find those that say the same."""
+        return class_texts(self.text)
+
 
 @dataclass
 class Bench:
@@ -60,6 +67,7 @@ class Bench:
     folder: Path
     examples: tuple[Example, ...]
     runs: dict[int, reference.Reference] = field(default_factory=dict)
+    weighed: dict[int, ported.Outputs] = field(default_factory=dict)
     serial: int = 0
 
     @cached_property
@@ -72,16 +80,20 @@ class Bench:
 
 
 def prove_row(
-    key: str, row: Row, table: Table, *, mutants: bool = True, fuzz: int = 0, seed: int = 0
+    key: str, row: Row, table: Table, *, mutants: bool = True, fuzz: int = 0, seed: int = 0, fresh: bool = True
 ) -> RowResult:
-    """The result for one row; nothing that a row or its examples do wrong escapes as an exception."""
+    """The result for one row; nothing that a row or its examples do wrong escapes as an exception.
+
+    Unless `fresh`, a proof that was kept is taken where nothing that it depends on has changed.
+    """
+    ported.settle_memory()
     started = time.perf_counter()
     settled = _settled_without_running(row)
     if settled is not None:
         return RowResult(key, settled, seconds=time.perf_counter() - started)
     with _folder() as folder:
         try:
-            result = _prove(key, row, table, folder, mutants)
+            result = _prove(key, row, table, folder, mutants, fresh)
             result = _fuzzed(result, row, table, folder, fuzz, seed) if fuzz else result
         except InputError as error:
             result = _failed(key, Failure("row", "example", str(error)))
@@ -125,13 +137,19 @@ def _short(text: str, limit: int = 300) -> str:
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
-def _prove(key: str, row: Row, table: Table, folder: Path, with_mutants: bool) -> RowResult:
+def _prove(key: str, row: Row, table: Table, folder: Path, with_mutants: bool, fresh: bool) -> RowResult:
     examples = tuple(read_example(raw, row.location) for raw in row.examples)
     bench = Bench(row, table, folder, examples)
     cases = cases_of(row, examples)
     source = torch_source(row, examples, cases)
+    text = _converted_text(source, table)
+    mutated = _mutated(bench, cases) if with_mutants else ()
+    kept_as = proof_key(row, table, (f"mutants: {with_mutants}", *_everything(source, text, mutated)))
+    kept = None if fresh else kept_proof(kept_as, key)
+    if kept is not None:
+        return kept
     torch_module = ported.load_source(folder, bench.next_name("reference"), source, "")
-    converted = convert(bench, source, cases, table)
+    converted = load_converted(bench, source, text)
     failures: list[Failure] = []
     for case in cases:
         failure = _prove_case(bench, case, torch_module, converted)
@@ -141,8 +159,10 @@ def _prove(key: str, row: Row, table: Table, folder: Path, with_mutants: bool) -
         return RowResult(key, Proof("failed", note=_short(str(failures[0]))), tuple(failures))
     if row.refused:
         return RowResult(key, Proof("refused", note=row.refused[0]))
-    killed, survivors = _kill_mutants(bench, cases) if with_mutants else ((0, 0), ())
-    return RowResult(key, Proof(*_state(examples), mutants=killed), survivors=survivors)
+    killed, survivors = _kill_mutants(bench, cases, mutated) if with_mutants else ((0, 0), ())
+    proof = Proof(*_state(examples), mutants=killed)
+    keep_proof(kept_as, proof, survivors)
+    return RowResult(key, proof, survivors=survivors)
 
 
 def _fuzzed(result: RowResult, row: Row, table: Table, folder: Path, count: int, seed: int) -> RowResult:
@@ -169,19 +189,44 @@ def _state(examples: Sequence[Example]) -> tuple[State, tuple[str, ...]]:
 # --- conversion ----------------------------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True)
+class Text:
+    """What the engine makes of some source, or what it raises."""
+
+    ported: str
+    extras: str
+    diagnostics: tuple[Diagnostic, ...]
+    error: str = ""
+
+    def __str__(self) -> str:
+        told = "\n".join(f"{d.location.line} {d.code} {d.message}" for d in self.diagnostics)
+        return "\0".join((self.ported, self.extras, told, self.error))
+
+
 def convert(bench: Bench, source: str, cases: Sequence[Case], table: Table) -> Converted:
     """Converts the source of some cases and loads the result; what goes wrong is told in `error`."""
-    name = bench.next_name("ported")
+    return load_converted(bench, source, _converted_text(source, table))
+
+
+def _converted_text(source: str, table: Table) -> Text:
     try:
         result = convert_source(source, path="example.py", table=table)
     except Exception as error:
-        return Converted("", "", {}, None, f"the engine raises {type(error).__name__}: {error}")
-    diagnostics = _by_class(source, result.diagnostics)
+        return Text("", "", (), f"the engine raises {type(error).__name__}: {error}")
+    return Text(result.text, result.extras, tuple(result.diagnostics))
+
+
+def load_converted(bench: Bench, source: str, text: Text) -> Converted:
+    """Loads what the engine made of some source; what goes wrong is told in `error`."""
+    name = bench.next_name("ported")
+    if text.error:
+        return Converted("", "", {}, None, text.error)
+    diagnostics = _by_class(source, text.diagnostics)
     try:
-        module = ported.load_source(bench.folder, name, result.text, result.extras)
+        module = ported.load_source(bench.folder, name, text.ported, text.extras)
     except Exception as error:
-        return Converted(result.text, result.extras, diagnostics, None, f"{type(error).__name__}: {error}")
-    return Converted(result.text, result.extras, diagnostics, module)
+        return Converted(text.ported, text.extras, diagnostics, None, f"{type(error).__name__}: {error}")
+    return Converted(text.ported, text.extras, diagnostics, module)
 
 
 def _by_class(source: str, diagnostics: Sequence[Diagnostic]) -> dict[str, tuple[Diagnostic, ...]]:
@@ -207,6 +252,8 @@ def _prove_case(bench: Bench, case: Case, torch_module: ModuleType, converted: C
     diagnostics = [d for d in converted.diagnostics.get(case.name, ()) if not d.code.startswith("MSP6")]
     if example.refused:
         return None if diagnostics else Failure(case.label, "convert", "should be refused, and is not")
+    if case.form and not diagnostics and _says_the_same(case, converted):
+        return None  # the example as it is written has run
     run = run_reference(bench, case, torch_module)
     if isinstance(run, Failure):
         return None if case.form else run  # torch itself does not take this form
@@ -216,6 +263,14 @@ def _prove_case(bench: Bench, case: Case, torch_module: ModuleType, converted: C
         return None
     wrong = _wrong_text(bench, case, converted)
     return wrong or _observe_and_compare(bench, case, converted)
+
+
+def _says_the_same(case: Case, converted: Converted) -> bool:
+    """Whether an argument form is ported to what the example as it is written is ported to."""
+    if converted.module is None:
+        return False
+    written = converted.classes.get(f"Example{case.example + 1}")
+    return written is not None and converted.classes.get(case.name) == written
 
 
 def run_reference(
@@ -258,10 +313,14 @@ def _observe_and_compare(bench: Bench, case: Case, converted: Converted) -> Fail
     return None
 
 
-def compare_case(bench: Bench, case: Case, module: ModuleType, mode: ported.Mode) -> Failure | None:
+def compare_case(
+    bench: Bench, case: Case, module: ModuleType, mode: ported.Mode, gradients: bool = True
+) -> Failure | None:
+    """Why a ported case does not equal its torch run; gradients are compared where the example asks for them."""
     example = bench.examples[case.example]
     run = bench.runs[case.example]
-    gradients = not case.form and (mode == "PYNATIVE" or case.example == _first_differentiated(bench))
+    gradients = gradients and not case.form
+    gradients = gradients and (mode == "PYNATIVE" or case.example == _first_differentiated(bench))
     constructed = constructor_inputs(bench.row, example)
     try:
         observed = ported.observe(
@@ -274,9 +333,12 @@ def compare_case(bench: Bench, case: Case, module: ModuleType, mode: ported.Mode
             run.state,
             mode,
             gradients,
+            bench.weighed.get(case.example),
         )
     except Exception as error:
         return Failure(case.label, mode, f"{type(error).__name__}: {_short(str(error))}")
+    if observed.weighed:
+        bench.weighed.setdefault(case.example, observed.weighed)
     bad = first_failure(list(_comparisons(bench.row, example, run.observation, observed, gradients)))
     return Failure(case.label, mode, str(bad)) if bad else None
 
@@ -355,37 +417,78 @@ def _statistics(values: Array, draws: int) -> dict[str, tuple[float, float]]:
 # --- mutants -------------------------------------------------------------------------------------------------------
 
 
-def _kill_mutants(bench: Bench, cases: Sequence[Case]) -> tuple[tuple[int, int], tuple[str, ...]]:
-    """How many mutants fail (or are explained in the row) of how many, and those that pass."""
-    plain = [case for case in cases if not case.form and not bench.examples[case.example].refused]
-    source = torch_source(bench.row, bench.examples, plain)
-    expected = _text_of(bench, source)
-    killed, total, survivors = 0, 0, []
+@dataclass(frozen=True)
+class Mutated:
+    """A mutant with what the engine makes of the examples by it."""
+
+    mutant: Mutant
+    table: Table
+    text: Text
+
+
+def _mutated(bench: Bench, cases: Sequence[Case]) -> tuple[Mutated, ...]:
+    """The mutants of a row that it does not explain, with the examples converted by each."""
+    if bench.row.refused:
+        return ()
+    source = torch_source(bench.row, bench.examples, _plain(bench, cases))
+    found = []
     for mutant in mutants_of(bench.row):
-        total += 1
-        if mutant.text in bench.row.mutants or _is_killed(bench, plain, source, mutant, expected):
-            killed += 1
-        else:
-            survivors.append(mutant.text)
-    return (killed, total), tuple(survivors)
+        if mutant.text not in bench.row.mutants:
+            table = bench.table.with_row(mutant.row)
+            found.append(Mutated(mutant, table, _converted_text(source, table)))
+    return tuple(found)
 
 
-def _text_of(bench: Bench, source: str) -> tuple[str, str]:
-    result = convert_source(source, path="example.py", table=bench.table)
-    return result.text, result.extras
+def _plain(bench: Bench, cases: Sequence[Case]) -> list[Case]:
+    return [case for case in cases if not case.form and not bench.examples[case.example].refused]
 
 
-def _is_killed(
-    bench: Bench, cases: Sequence[Case], source: str, mutant: Mutant, unchanged: tuple[str, str]
-) -> bool:
-    table = bench.table.with_row(mutant.row)
-    converted = convert(bench, source, cases, table)
-    if converted.module is None or converted.diagnostics:
+def _everything(source: str, text: Text, mutated: Sequence[Mutated]) -> Iterator[str]:
+    yield from (source, str(text))
+    for one in mutated:
+        yield f"{one.mutant} {sorted(one.mutant.row.weights.items())}"
+        yield str(one.text)
+
+
+def _kill_mutants(
+    bench: Bench, cases: Sequence[Case], mutated: Sequence[Mutated]
+) -> tuple[tuple[int, int], tuple[str, ...]]:
+    """How many mutants fail (or are explained in the row) of how many, and those that pass."""
+    total = sum(1 for _ in mutants_of(bench.row))
+    if not mutated:
+        return (total, total), ()
+    plain = _plain(bench, cases)
+    source = torch_source(bench.row, bench.examples, plain)
+    unchanged = _converted_text(source, bench.table)
+    survivors = [str(m.mutant) for m in mutated if not _is_killed(bench, plain, source, m, unchanged)]
+    return (total - len(survivors), total), tuple(survivors)
+
+
+def _is_killed(bench: Bench, cases: Sequence[Case], source: str, mutated: Mutated, unchanged: Text) -> bool:
+    if mutated.text.error or mutated.text.diagnostics:
         return True
-    if (converted.text, converted.extras) == unchanged and mutant.row.weights == bench.row.weights:
+    same_weights = mutated.mutant.row.weights == bench.row.weights
+    if same_weights and (mutated.text.ported, mutated.text.extras) == (unchanged.ported, unchanged.extras):
         return False  # the mistake reaches no example
-    mutated = replace(bench, row=mutant.row, table=table)
-    return any(compare_case(mutated, case, converted.module, "PYNATIVE") is not None for case in cases)
+    converted = load_converted(bench, source, mutated.text)
+    if converted.module is None:
+        return True
+    reached = [c for c in cases if not same_weights or _differs(c, mutated.text, unchanged)]
+    other = replace(bench, row=mutated.mutant.row, table=mutated.table)
+    module = converted.module
+    return any(  # most show in the outputs; gradients take longer
+        compare_case(other, case, module, "PYNATIVE", gradients) is not None
+        for gradients in (False, True)
+        for case in reached
+        if not gradients or "grad" in bench.examples[case.example].checks
+    )
+
+
+def _differs(case: Case, mutated: Text, unchanged: Text) -> bool:
+    """Whether a mistake in the row reaches a case: in its class, or in what all of them use."""
+    ours, theirs = class_texts(unchanged.ported), class_texts(mutated.ported)
+    own = (case.name, "")
+    return mutated.extras != unchanged.extras or any(ours.get(name) != theirs.get(name) for name in own)
 
 
 # --- reproduction --------------------------------------------------------------------------------------------------
