@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import io
 import string
+import tokenize
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -86,3 +88,24 @@ def _means(text: str, meaning: str) -> bool:
         return ast.dump(ast.parse(text.strip(), mode="eval").body) == meaning
     except SyntaxError:
         return False
+
+
+def requoted(text: str, quote: str) -> str:
+    """An expression for an f-string with this quote: its own strings take the other one, as Python before 3.12 wants."""
+    other = "'" if quote[0] == '"' else '"'
+    try:
+        tokens = list(tokenize.generate_tokens(io.StringIO(text).readline))
+    except (tokenize.TokenError, SyntaxError):
+        return text
+    for token in reversed(tokens):
+        if token.type == tokenize.STRING and token.start[0] == token.end[0] == 1 and token.string[-1] == quote[0]:
+            body = token.string.rstrip(quote[0]).partition(quote[0])
+            if other not in token.string and "\\" not in token.string:
+                text = f"{text[: token.start[1]]}{body[0]}{other}{body[2]}{other}{text[token.end[1] :]}"
+    return text
+
+
+def quote_of(text: str) -> str:
+    """The quote that opens a string's source: one character, or three."""
+    start = min(i for i in (text.find("'"), text.find('"')) if i >= 0)
+    return text[start : start + 3] if text[start : start + 3] in ("'''", '"""') else text[start]

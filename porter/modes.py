@@ -22,6 +22,19 @@ def needs_training_mode(rewriter: Rewriter, node: ast.Assign) -> bool:
     return isinstance(node.value, ast.Call) and _makes_network(rewriter, node) and _is_missing(rewriter, node.value)
 
 
+def hides_training_mode(rewriter: Rewriter, made: ast.expr) -> bool:
+    """Whether a network has a method train of its own that is no switch of the mode: it wants more than torch's does."""
+    for kind in K.without_none(rewriter.kinds(made)):
+        found = rewriter.program.method(kind.of, "train") if kind.of in rewriter.program.classes else None
+        if found is None:
+            continue
+        arguments = found[1].node.args
+        required = len([*arguments.posonlyargs, *arguments.args]) - len(arguments.defaults) - 1
+        if required > 0 or any(d is None for d in arguments.kw_defaults):
+            return True
+    return False
+
+
 def _makes_network(rewriter: Rewriter, node: ast.Assign) -> bool:
     if len(node.targets) != 1 or any(rewriter._is_cell(c) for c in rewriter.classes):
         return False

@@ -37,6 +37,7 @@ class Backward:
     anchor: ast.stmt | None = None
     inputs: list[str] = field(default_factory=list)
     outputs: list[str] = field(default_factory=list)
+    bundled: bool = False
     names: tuple[str, str, str] = ("forward_fn", "grad_fn", "grads")
     unset: list[str] = field(default_factory=list)
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from porter import kinds as K
 from porter.carrying import carrying_call, networks_in
 from porter.dataflow import (
+    all_bound,
     containers_grown,
     free_first,
     loop_targets,
@@ -394,7 +395,20 @@ class StepFinder:
         ):  # fmt: skip
             outputs.insert(0, loss)
         step.outputs = outputs
+        # beside the loss value_and_grad takes at least one tensor or container: None and numbers alone go in a tuple
+        step.bundled = bool(outputs) and not any(self._is_surely_tensor(n, step) for n in outputs)
         self._find_unset(step)
+
+    def _is_surely_tensor(self, name: str, step: Backward) -> bool:
+        """Whether a name holds a tensor behind the region, whichever way the region takes."""
+        if name not in all_bound(step.region):
+            return False
+        bindings = [s for s in step.region if name in plain_binds(s)]
+        if any(isinstance(s, ast.Assign) and self._carries(s) for s in bindings):
+            return True
+        uses = [n for n in ast.walk(self.node) if isinstance(n, ast.Name) and n.id == name and isinstance(n.ctx, ast.Load)]
+        known = [found for n in uses if (found := self.rewriter.kinds(n))]
+        return bool(known) and all(K.is_tensor(k) for k in known)
 
     def _find_unset(self, step: Backward) -> None:
         """Inputs that some ways leave unbound: torch's statements read them on the other ways only, a call reads them always."""

@@ -12,7 +12,7 @@ import io
 from typing import TYPE_CHECKING
 
 from porter.carrying import networks_in
-from porter.modes import needs_training_mode
+from porter.modes import hides_training_mode, needs_training_mode
 from porter.pipeline import numpy_edits
 from porter.places import Backward, argument, call_of, mentions_backward, scopes_of, target_like
 from porter.rewrite.edits import Edit, dedent
@@ -71,7 +71,11 @@ class Training:
         if not needs_training_mode(self.rewriter, node):
             return edits
         end = self.rewriter.span(node)[1]
-        return [*(self.rewriter.visit_Assign(node) if edits is None else edits), Edit(end, end, ".set_train()")]
+        text = ".set_train()"
+        if hides_training_mode(self.rewriter, node.value):
+            between = "; " if self.rewriter.shares_line(node) else "\n" + self.char * node.col_offset
+            text = f"{between}{self.rewriter.spell('mindspore.nn.Cell')}.set_train({self.rewriter.module.source(node.targets[0])})"
+        return [*(self.rewriter.visit_Assign(node) if edits is None else edits), Edit(end, end, text)]
 
     def _without_base(self, node: ast.ClassDef) -> list[Edit] | None:
         """A data set is a plain class with __getitem__ and __len__."""
@@ -116,7 +120,7 @@ class Training:
         forward, grad, _ = step.names
         body = "".join(self._moved(nodes, column + self.step) for nodes in (step.again, step.region) if nodes)
         loss = self._loss_text(step)
-        returned = ", ".join([loss, *step.outputs])
+        returned = ", ".join([loss, *_aux(step)])
         spell = self.rewriter.spell
         weights = self._weights(step)
         aux = ", has_aux=True" if step.outputs else ""
@@ -190,7 +194,7 @@ class Training:
         loss = self.rewriter.module.source(step.loss) if target_like(step.loss) and step.scaler is None else "_"
         if step.scaler is not None and not step.outputs and not step.simple:
             loss = "_"
-        target = f"({', '.join([loss, *step.outputs])})" if step.outputs else loss
+        target = f"({', '.join([loss, *_aux(step)])})" if step.outputs else loss
         call = f"{target}, {grads} = {grad}({', '.join(step.inputs)})"
         networks = sorted(networks_in(self.rewriter, step.again))
         if not networks:
@@ -236,6 +240,11 @@ class Training:
         norm = self.rewriter.module.source(node.targets[0]) if isinstance(node, ast.Assign) else "_"
         more = f", {self._rendered(kind)}" if kind is not None else ""
         return f"{grads}, {norm} = {self.rewriter.spell('emitted.clip_gradients_by_norm')}({grads}, {limit}{more})"
+
+
+def _aux(step: Backward) -> list[str]:
+    """What the forward function returns beside the loss."""
+    return [f"({', '.join(step.outputs)}{',' * (len(step.outputs) == 1)})"] if step.bundled else step.outputs
 
 
 def used_names(rewriter: Rewriter) -> set[str]:

@@ -6,7 +6,7 @@ import ast
 
 from porter import kinds as K
 from porter.expression import is_primary
-from porter.formats import field_place, is_numeric, number_text, numeric_arguments
+from porter.formats import field_place, is_numeric, number_text, numeric_arguments, quote_of, requoted
 from porter.functions import omitted_arguments
 from porter.guards import (
     constant_of,
@@ -275,6 +275,7 @@ class Calls(InPlace):
     def _formatted(self, node: ast.JoinedStr) -> list[Edit]:
         """Before Python 3.12 positions inside f-strings are not exact; each expression is found by its text."""
         text, at = self.module.source(node), 0
+        quote = quote_of(text)
         for value in node.values:
             if not isinstance(value, ast.FormattedValue):
                 continue
@@ -283,6 +284,7 @@ class Calls(InPlace):
             new = self._unparsed(value.value)
             new = old if new == ast.unparse(value.value) else new
             new = number_text(self, value.value, new) if is_numeric(value) else new
+            new = new if new == old or len(quote) == 3 else requoted(new, quote)
             if place is not None:
                 text, at = text[: place[0]] + new + text[place[1] :], place[0] + len(new)
             elif new != old:
