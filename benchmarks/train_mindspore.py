@@ -135,34 +135,25 @@ def fix_random_numbers(streams: Streams, extras: Any) -> None:
     mindspore.set_seed = lambda seed: None
     if hasattr(extras, "permutation"):
         extras.permutation = lambda count, generator=None: streams.permutation(count).tolist()
-    if hasattr(extras, "pil_transform"):
-        extras.pil_transform = image_transform(streams, extras.pil_transform)
+    if extras is not None:
+        fix_image_transforms(streams, extras)
     if hasattr(extras, "randperm"):
         extras.randperm = lambda n, dtype=None, **_: Tensor(streams.permutation(n), dtype or mindspore.int64)
 
 
-def image_transform(streams: Streams, transform: Callable[..., Any]) -> Callable[..., Any]:
-    """Random crops and flips that draw as torchvision does; other transforms stay."""
+def fix_image_transforms(streams: Streams, extras: Any) -> None:
+    """Random crops and flips draw their numbers as torchvision does, one at a time."""
+    integer = np.random.randint
 
-    def crop(size: Any, padding: int | None = None, *_: Any) -> Callable[..., Any]:
-        def cropped(image: Any) -> Any:
-            from PIL import Image, ImageOps
+    def randint(*args: Any, **kwargs: Any) -> Any:
+        ours = len(args) == 1 and not kwargs and sys._getframe(1).f_globals.get("__name__") == extras.__name__
+        return int(streams.uniform((1,))[0] * np.float32(args[0])) if ours else integer(*args, **kwargs)
 
-            image = ImageOps.expand(image, padding or 0)
-            height, width = (size, size) if isinstance(size, int) else size
-            draws = [int(streams.uniform((1,))[0] * (n + 1)) for n in (image.height - height, image.width - width)]
-            assert isinstance(image, Image.Image)
-            return image.crop((draws[1], draws[0], draws[1] + width, draws[0] + height))
-
-        return cropped
-
-    def flip(p: float = 0.5) -> Callable[..., Any]:
-        from PIL import ImageOps
-
-        return lambda image: ImageOps.mirror(image) if streams.uniform((1,))[0] < p else image
-
-    own: dict[str, Callable[..., Any]] = {"RandomCrop": crop, "RandomHorizontalFlip": flip}
-    return lambda name, *args: own[name](*args) if name in own else transform(name, *args)
+    np.random.randint = randint  # type: ignore[assignment]
+    if hasattr(extras, "uniform"):
+        extras.uniform = lambda low, high: float(streams.uniform((1,))[0] * (high - low) + low)
+    if hasattr(extras, "happens"):
+        extras.happens = lambda p: streams.uniform((1,))[0] < p
 
 
 def load_in_process(extras: Any) -> None:

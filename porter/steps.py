@@ -401,6 +401,8 @@ class StepFinder:
 
     def _is_surely_tensor(self, name: str, step: Backward) -> bool:
         """Whether a name holds a tensor behind the region, whichever way the region takes."""
+        if name == ast.unparse(step.loss):
+            return True
         if name not in all_bound(step.region):
             return False
         bindings = [s for s in step.region if name in plain_binds(s)]

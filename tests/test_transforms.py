@@ -145,6 +145,7 @@ CASES: dict[str, Callable[[Picture], Any]] = {
     "T.Compose([T.ToTensor(), T.ConvertImageDtype(torch.uint8)])": chw,
     "T.Compose([T.ToTensor(), T.ToPILImage()])": lambda i: i,
     "T.Compose([T.ToTensor(), T.Lambda(lambda x: x * 2)])": lambda i: unit(i) * 2,
+    "T.Compose([T.ToTensor(), T.Lambda(lambda x: torch.flatten(x))])": lambda i: unit(i).reshape(-1),
     "T.Compose([T.ToTensor(), T.RandomErasing(0.0)])": unit,
     "T.Compose([T.ToTensor(), T.CenterCrop(2), T.LinearTransformation(torch.eye(4 * C) * 2, torch.ones(4 * C))])":
         lambda i: (unit(corners(i, 2, 2)[4]) - 1) * 2,

@@ -34,8 +34,19 @@ def module_named_tensors(self, prefix, recurse, remove_duplicate, buffers):
         for name, tensor in members:
             if tensor is not None and not (remove_duplicate and id(tensor) in seen):
                 seen.add(id(tensor))
+                name = torch_member(cell, name)
                 found.append((f"{path}.{name}" if path else name, tensor))
     return found
+
+
+def torch_member(cell, name):
+    """What torch calls a parameter of a layer: scripts choose parameters by names such as bias and weight."""
+    if isinstance(cell, (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.LayerNorm, nn.GroupNorm)):
+        names = {"gamma": "weight", "beta": "bias", "moving_mean": "running_mean", "moving_variance": "running_var"}
+        return names.get(name, name)
+    if (isinstance(cell, nn.Embedding) and name == "embedding_table") or (isinstance(cell, nn.PReLU) and name == "w"):
+        return "weight"
+    return name
 
 
 def module_named_parameters(self, prefix="", recurse=True, remove_duplicate=True):

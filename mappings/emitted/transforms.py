@@ -318,6 +318,17 @@ class Compose:
         return image
 
 
+class Lambda:
+    """torchvision.transforms.Lambda: the function gets what torch's would, a tensor instead of an array."""
+
+    def __init__(self, lambd):
+        self.lambd = lambd
+
+    def __call__(self, image):
+        made = self.lambd(Tensor(image) if isinstance(image, np.ndarray) else image)
+        return made.asnumpy() if isinstance(made, Tensor) else made
+
+
 class ImageFunction:
     """A transform that is a function with fixed arguments."""
 

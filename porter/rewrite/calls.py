@@ -13,6 +13,7 @@ from porter.guards import (
     truth,
 )
 from porter.kinds import ANY, Kinds
+from porter.numpy_calls import copied_if_needed
 from porter.rearrange import Rearrangement, method_chain, short_equation
 from porter.recognize import is_move, is_text_call
 from porter.rewrite.attributes import is_identity
@@ -69,6 +70,8 @@ class Calls(InPlace):
             method = self._method_call(node, node.func)
             if method is not None:
                 return method
+        if name is not None and name.startswith("numpy."):
+            return copied_if_needed(self, node)
         if name in ("typing.cast", "cast") and len(node.args) == 2:
             with self.within("annotation"):
                 edits = self.visit(node.args[0])

@@ -10,6 +10,7 @@ from porter.functions import FUNCTION, function_edits, is_function
 from porter.grammar import named_edits, prepare, set_edits
 from porter.infer import Inference
 from porter.members import CELL_MEMBERS, own_name
+from porter.parameter_names import check_names
 from porter.program import Module, Program
 from porter.rewrite.edits import Edit
 from porter.rewrite.statements import Statements
@@ -111,6 +112,7 @@ class Rewriter(Statements):
         if any(self.resolve(d) in _OVERLOADS for d in node.decorator_list):
             start = self.module.data.rindex(b"@", 0, self.span(node.decorator_list[0])[0])
             return self._gone(node, start)
+        check_names(self, node)
         edits = self._decorators(node)
         edits += self._renamed_method(node)
         for default in [*node.args.defaults, *node.args.kw_defaults]:
