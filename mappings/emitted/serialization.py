@@ -186,6 +186,10 @@ class TracedNetwork(nn.Cell):
     def construct(self, *inputs):
         return self.network(*inputs)
 
+    def save(self, f, _extra_files=None):
+        """Writes the network as MINDIR."""
+        jit_save(self, f)
+
 
 def jit_trace(func, example_inputs=None, optimize=None, check_trace=True, check_inputs=None, check_tolerance=1e-5, strict=True):
     """torch.jit.trace: remembers the inputs; MindSpore compiles when the network is exported."""
@@ -198,7 +202,7 @@ def jit_save(m, f, _extra_files=None):
     Raises:
         TypeError: the network was not traced, so that the shapes of its inputs are not known.
     """
-    if not isinstance(m, TracedNetwork):
+    if not isinstance(m, TracedNetwork) or any(i is None for i in m.inputs):
         raise TypeError("torch.jit.save needs a traced network: MindSpore exports for inputs of known shapes")
     export_network(m.network, m.inputs, f, file_format="MINDIR")
 
