@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Folder for the ported tree.")
 @click.option("--trace", "trace_spec", metavar="MODULE:EXPR", help="Run the model once to learn what calls are made on; runs its code.")
 @shared_options("input", "target", "mappings", "format")
+@click.option("--style", "form", type=click.Choice(["loop", "model"]), default="loop", show_default=True, help="Training loops as loops, or as mindspore.train.Model with callbacks where they fit it.")
 @click.option("--fuse", is_flag=True, help="Join Conv2d + BatchNorm2d (+ ReLU) into Conv2dBnAct.")
 @click.option("--diff", is_flag=True, help="Print a unified diff instead of writing.")
 @click.option("--check", is_flag=True, help="Write nothing; exit 1 if there is anything to say.")
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 @click.option("--force", is_flag=True, help="Write into a folder that holds other files.")
 def convert(
     sources: tuple[Path, ...], output: Path | None, trace_spec: str | None, inputs: tuple[str, ...], target: str,
-    mappings: tuple[Path, ...], style: str, fuse: bool, diff: bool, check: bool, html: Path | None, force: bool,
+    mappings: tuple[Path, ...], style: str, form: str, fuse: bool, diff: bool, check: bool, html: Path | None, force: bool,
 ) -> None:  # fmt: skip
     """Convert PyTorch source files or folders to MindSpore.
 
@@ -48,7 +49,7 @@ def convert(
     if output is not None:
         check_output(output, sources, force=force)
     facts = _traced(trace_spec, inputs, sources) if trace_spec else None
-    tree = convert_tree(texts, table=load_own(mappings), target=target, facts=facts, fuse=fuse)
+    tree = convert_tree(texts, table=load_own(mappings), target=target, facts=facts, fuse=fuse, style=form)
     if diff:
         click.echo(unified_diff(texts, tree), nl=False)
     elif output is not None and not check:

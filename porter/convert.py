@@ -52,11 +52,11 @@ def convert_source(
 
 def convert_tree(
     sources: Mapping[str, str], *, table: Table | None = None, target: str = "portable", facts: Facts | None = None,
-    fuse: bool = False,
+    fuse: bool = False, style: str = "loop",
 ) -> PortedTree:  # fmt: skip
     """Converts Python files (relative path → text) that belong together; what does not parse stays as it was."""
     with _without_collection():
-        return _convert_tree(sources, table if table is not None else load_table(), target, facts, fuse)
+        return _convert_tree(sources, table if table is not None else load_table(), target, facts, fuse, style)
 
 
 @contextmanager
@@ -71,7 +71,9 @@ def _without_collection() -> Iterator[None]:
             gc.enable()
 
 
-def _convert_tree(sources: Mapping[str, str], table: Table, target: str, facts: Facts | None, fuse: bool) -> PortedTree:
+def _convert_tree(
+    sources: Mapping[str, str], table: Table, target: str, facts: Facts | None, fuse: bool, style: str
+) -> PortedTree:
     program, failed = build_program(dict(sources), table)
     inference = Inference(program, facts).run()
     diagnostics = [_unparsable(path, error) for path, error in failed.items()]
@@ -79,7 +81,7 @@ def _convert_tree(sources: Mapping[str, str], table: Table, target: str, facts: 
     packages: dict[str, list[Needs]] = {}
     plan = plan_fusions(program, inference, target) if fuse else None
     for module in program.modules.values():
-        needs, text, found = _convert_module(program, module, inference, target, plan)
+        needs, text, found = _convert_module(program, module, inference, target, plan, style)
         files[module.path] = text
         diagnostics += found
         packages.setdefault(extras_home(program, module), []).append(needs)
@@ -103,12 +105,16 @@ def _convert_tree(sources: Mapping[str, str], table: Table, target: str, facts: 
 
 
 def _convert_module(
-    program: Program, module: Module, inference: Inference, target: str, plan: FusionPlan | None
+    program: Program, module: Module, inference: Inference, target: str, plan: FusionPlan | None, style: str
 ) -> tuple[Needs, str, list[Diagnostic]]:
     if _is_ported(program, module):
         return Needs(), module.text, []
     rewriter = Rewriter(program, module, inference, target, plan)
     try:
+        if style == "model":
+            from porter.style_model import plan_models
+
+            plan_models(rewriter)
         edits = rewriter.run()
         text = rewriter.splice(0, len(module.data), edits)
         text = with_imports(text, module, program, rewriter.needs)

@@ -20,6 +20,7 @@ from porter.steps import StepFinder
 
 if TYPE_CHECKING:
     from porter.rewrite.rewriter import Rewriter
+    from porter.style_model import Plain
 
 PARALLEL = "torch.nn.parallel.DistributedDataParallel"
 
@@ -36,6 +37,7 @@ class Training:
         self.removed: set[int] = set()
         self.covered: set[int] = set()
         self.unset: dict[int, list[str]] = {}
+        self.models: dict[int, Plain] = {}
         self.rendering = False
         self.parallel = False
         if b".backward(" not in rewriter.module.data:
@@ -53,6 +55,11 @@ class Training:
             return self._without_base(node)
         if self.rendering:
             return vanishing(self.rewriter, node) if isinstance(node, ast.Assign) else None
+        if id(node) in self.models:
+            self.starts.pop(id(node), None)
+            from porter.style_model import model_edits
+
+            return model_edits(self.rewriter, node, self.models[id(node)])
         if id(node) in self.unset:
             return self._with_unset(node, self.unset.pop(id(node)))
         if id(node) in self.starts:

@@ -373,10 +373,13 @@ class DataLoader:
     def __iter__(self):
         if not self.indexed:
             return self._in_order()
-        batches = [b if self.batch_sampler is None else list(b) for b in self._index_batches()]
-        if self.num_workers > 0 and batches:
-            return self._in_threads(batches)
-        return (self._fetch(batch) for batch in batches)
+        # a sampler without a length may never end, so that its batches cannot be handed out beforehand
+        finite = hasattr(self._index_batches(), "__len__") and hasattr(self.sampler, "__len__")
+        return self._in_threads() if self.num_workers > 0 and finite else self._one_by_one()
+
+    def _one_by_one(self):
+        for indices in self._index_batches():
+            yield self._fetch(indices)
 
     def _index_batches(self):
         return self.sampler if self.batch_sampler is None else self.batch_sampler
@@ -399,9 +402,12 @@ class DataLoader:
         if batch and not self.drop_last:
             yield self.collate_fn(batch)
 
-    def _in_threads(self, batches):
+    def _in_threads(self):
         import mindspore.dataset as ds
 
+        batches = [b if self.batch_sampler is None else list(b) for b in self._index_batches()]
+        if not batches:
+            return
         source = BatchSource(self._fetch, batches)
         pipeline = ds.GeneratorDataset(
             source, ["index"], shuffle=False, num_parallel_workers=min(self.num_workers, len(batches)),

@@ -4,6 +4,8 @@ import math
 from bisect import bisect_right
 from collections import Counter
 
+import mindspore
+
 
 class LRScheduler:
     """torch.optim.lr_scheduler.LRScheduler: sets the learning rate of every parameter group at each step."""
@@ -553,3 +555,20 @@ class SWALR(LRScheduler):
             start = group["swa_lr"] if before == 1 else (group["lr"] - before * group["swa_lr"]) / (1 - before)
             values.append(group["swa_lr"] * now + start * (1 - now))
         return values
+
+
+class ScheduleStep(mindspore.train.Callback):
+    """Steps a schedule after every epoch of mindspore.train.Model.train, or after every step."""
+
+    def __init__(self, scheduler, each_step=False):
+        super().__init__()
+        self.scheduler = scheduler
+        self.each_step = each_step
+
+    def on_train_step_end(self, run_context):
+        if self.each_step:
+            self.scheduler.step()
+
+    def on_train_epoch_end(self, run_context):
+        if not self.each_step:
+            self.scheduler.step()

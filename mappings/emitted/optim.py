@@ -52,6 +52,7 @@ class Optimizer(nn.Cell):
         self.lrs = []
         self.steps = []
         self.states = []
+        self.trained = []
         self.parameters = ()
         for group in groups:
             self.add_param_group(group)
@@ -75,6 +76,7 @@ class Optimizer(nn.Cell):
         self.param_groups.append(ParamGroup(settings, lr))
         first = len(self.parameters)
         self.states.append([self.named_state(p, first + i, settings) for i, p in enumerate(params)])
+        self.trained.append([p.requires_grad for p in params])
         parameters = (*self.parameters, *params)
         unique = len({p.name for p in parameters}) == len(parameters)
         self.parameters = ParameterTuple(parameters) if unique else parameters
@@ -92,13 +94,17 @@ class Optimizer(nn.Cell):
     def update(self, parameter, gradient, lr, step, state, group):
         raise NotImplementedError
 
+    def __call__(self, gradients):
+        self.trained = [[p.requires_grad for p in group["params"]] for group in self.settings]
+        return super().__call__(gradients)
+
     def construct(self, gradients):
         start = 0
         for index, group in enumerate(self.settings):
             step = ops.assign_add(self.steps[index], Tensor(1.0, mindspore.float32))
             for offset, parameter in enumerate(group["params"]):
                 gradient = gradients[start + offset]
-                if gradient is not None and parameter.requires_grad:
+                if gradient is not None and self.trained[index][offset]:
                     if group["maximize"]:
                         gradient = -gradient
                     self.update(parameter, gradient, self.lrs[index], step, self.states[index][offset], group)

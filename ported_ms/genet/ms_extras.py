@@ -249,10 +249,13 @@ class DataLoader:
     def __iter__(self):
         if not self.indexed:
             return self._in_order()
-        batches = [b if self.batch_sampler is None else list(b) for b in self._index_batches()]
-        if self.num_workers > 0 and batches:
-            return self._in_threads(batches)
-        return (self._fetch(batch) for batch in batches)
+        # a sampler without a length may never end, so that its batches cannot be handed out beforehand
+        finite = hasattr(self._index_batches(), "__len__") and hasattr(self.sampler, "__len__")
+        return self._in_threads() if self.num_workers > 0 and finite else self._one_by_one()
+
+    def _one_by_one(self):
+        for indices in self._index_batches():
+            yield self._fetch(indices)
 
     def _index_batches(self):
         return self.sampler if self.batch_sampler is None else self.batch_sampler
@@ -275,9 +278,12 @@ class DataLoader:
         if batch and not self.drop_last:
             yield self.collate_fn(batch)
 
-    def _in_threads(self, batches):
+    def _in_threads(self):
         import mindspore.dataset as ds
 
+        batches = [b if self.batch_sampler is None else list(b) for b in self._index_batches()]
+        if not batches:
+            return
         source = BatchSource(self._fetch, batches)
         pipeline = ds.GeneratorDataset(
             source, ["index"], shuffle=False, num_parallel_workers=min(self.num_workers, len(batches)),
@@ -746,6 +752,7 @@ class Optimizer(nn.Cell):
         self.lrs = []
         self.steps = []
         self.states = []
+        self.trained = []
         self.parameters = ()
         for group in groups:
             self.add_param_group(group)
@@ -769,6 +776,7 @@ class Optimizer(nn.Cell):
         self.param_groups.append(ParamGroup(settings, lr))
         first = len(self.parameters)
         self.states.append([self.named_state(p, first + i, settings) for i, p in enumerate(params)])
+        self.trained.append([p.requires_grad for p in params])
         parameters = (*self.parameters, *params)
         unique = len({p.name for p in parameters}) == len(parameters)
         self.parameters = ParameterTuple(parameters) if unique else parameters
@@ -786,13 +794,17 @@ class Optimizer(nn.Cell):
     def update(self, parameter, gradient, lr, step, state, group):
         raise NotImplementedError
 
+    def __call__(self, gradients):
+        self.trained = [[p.requires_grad for p in group["params"]] for group in self.settings]
+        return super().__call__(gradients)
+
     def construct(self, gradients):
         start = 0
         for index, group in enumerate(self.settings):
             step = ops.assign_add(self.steps[index], Tensor(1.0, mindspore.float32))
             for offset, parameter in enumerate(group["params"]):
                 gradient = gradients[start + offset]
-                if gradient is not None and parameter.requires_grad:
+                if gradient is not None and self.trained[index][offset]:
                     if group["maximize"]:
                         gradient = -gradient
                     self.update(parameter, gradient, self.lrs[index], step, self.states[index][offset], group)
@@ -1151,6 +1163,10 @@ class TracedNetwork(nn.Cell):
     def construct(self, *inputs):
         return self.network(*inputs)
 
+    def save(self, f, _extra_files=None):
+        """Writes the network as MINDIR."""
+        jit_save(self, f)
+
 
 def jit_save(m, f, _extra_files=None):
     """torch.jit.save: the traced network as MINDIR.
@@ -1158,7 +1174,7 @@ def jit_save(m, f, _extra_files=None):
     Raises:
         TypeError: the network was not traced, so that the shapes of its inputs are not known.
     """
-    if not isinstance(m, TracedNetwork):
+    if not isinstance(m, TracedNetwork) or any(i is None for i in m.inputs):
         raise TypeError("torch.jit.save needs a traced network: MindSpore exports for inputs of known shapes")
     export_network(m.network, m.inputs, f, file_format="MINDIR")
 
