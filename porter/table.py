@@ -91,6 +91,7 @@ class Row:
     inplace: bool = False
     adapter: str | None = None
     differs: str = ""
+    note: str = ""  # why no run on CPU proves a mapped row without example
     cite: tuple[str, ...] = ()
     examples: tuple[Mapping[str, Any], ...] = ()
     mutants: Mapping[str, str] = field(default_factory=dict)
@@ -320,6 +321,7 @@ def _row_from_compiled(entry: dict[str, Any]) -> Row:
         inplace=raw.get("inplace", False),
         adapter=raw.get("adapter"),
         differs=raw.get("differs", ""),
+        note=raw.get("note", ""),
         cite=tuple(raw.get("cite", ())),
         examples=tuple(raw.get("examples", ())),
         mutants=raw.get("mutants") or {},

@@ -4,6 +4,8 @@ import copy
 
 from mindspore import Tensor, nn
 
+from mappings.emitted.nn_normalization import set_batch_norm
+
 
 def get_ema_avg_fn(decay=0.999):
     """torch.optim.swa_utils.get_ema_avg_fn."""
@@ -42,15 +44,15 @@ class AveragedModel(nn.Cell):
 
 def update_bn(loader, model, device=None):
     """torch.optim.swa_utils.update_bn: BatchNorm statistics as the plain average over the batches of a loader."""
-    norms = [cell for _, cell in model.cells_and_names() if hasattr(cell, "moving_mean")]
+    norms = [cell for _, cell in model.cells_and_names() if isinstance(cell, (nn.BatchNorm1d, nn.BatchNorm2d))]
     if not norms:
         return
     was_training, momenta = model.training, [cell.momentum for cell in norms]
     model.set_train(True)
     for count, batch in enumerate(loader):
         for cell in norms:
-            cell.momentum = 1 - 1.0 / (count + 1)
+            set_batch_norm(cell, momentum=1.0 / (count + 1))
         model(batch[0] if isinstance(batch, (list, tuple)) else batch)
     for cell, momentum in zip(norms, momenta):
-        cell.momentum = momentum
+        set_batch_norm(cell, momentum=momentum)
     model.set_train(was_training)

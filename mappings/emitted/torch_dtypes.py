@@ -88,3 +88,9 @@ def can_cast(from_, to):
         name = str(dtype).lower()
         return 0 if name == 'bool' else 3 if 'complex' in name else 2 if 'float' in name else 1
     return rank(from_) <= rank(to)
+
+
+def current_accelerator():
+    """torch.accelerator.current_accelerator: None where the processor itself computes."""
+    target = mindspore.get_context('device_target')
+    return None if target == 'CPU' else device(target.lower())

@@ -109,7 +109,7 @@ def _settled_without_running(row: Row) -> Proof | None:
     if row.alternatives and not any(a.serves("portable") for a in row.alternatives):
         return Proof("documented", note="no alternative for CPU")
     if not row.examples:
-        return Proof("documented", note="no example")
+        return Proof("documented", note=row.note or "no example")
     return None
 
 
