@@ -126,4 +126,6 @@ def test_classes_that_say_the_same() -> None:
         "class Third:\n    x = f(1, a=3, b=2)\n"
     )
     assert texts["One"] == texts["Other"] != texts["Third"]
-    assert class_texts("y = 1\nclass One:\n    pass\n")[""] != class_texts("y = 2\nclass One:\n    pass\n")[""]
+    assert (
+        class_texts("y = 1\nclass One:\n    pass\n")[""] != class_texts("y = 2\nclass One:\n    pass\n")[""]
+    )
