@@ -23,7 +23,7 @@ PORT = $(BIN)/porter port
 help:
 	@echo "make demo        port GENet: source, weights, numbers, report"
 	@echo "make test        ruff, mypy, generated files, tests (under 15 minutes on two cores)"
-	@echo "make acceptance  the long sweeps: every test, every proof, make sweep, the figures of make bench"
+	@echo "make acceptance  the long sweeps: every test, every proof, make sweep, weights there and back, the figures of make bench"
 	@echo "make sweep       every architecture of timm and torchvision: ported, run, compared (downloads both)"
 	@echo "make bench       times of the ported network, of the weight converter and of the command line"
 	@echo "make prove       run the table's proofs and record them in mappings/proofs.json"
@@ -67,6 +67,7 @@ acceptance: lint check
 	$(BIN)/python -m pytest -q -n 2
 	$(BIN)/porter prove --jobs 2
 	$(BIN)/python benchmarks/sweep.py --fresh
+	$(BIN)/python benchmarks/round_trip.py
 	$(BIN)/python benchmarks/bench_forward.py --check
 
 sweep: $(STAMP)

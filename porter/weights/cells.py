@@ -21,6 +21,7 @@ from porter.weights.names import CellWeights, Plan, Slot
 
 MAP_NAME = "porter-map.json"
 DEEPEST = 100
+COUNTER = "num_batches_tracked"  # MindSpore's norms do not count batches
 
 
 @dataclass(frozen=True)
@@ -219,7 +220,7 @@ class _Walk:
         row = self.row(cell)
         own = set(claimed)
         if row is not None:
-            own |= self._apply(cell, row, prefix)
+            own |= self._apply(cell, row, prefix, claimed)
         for name, parameter in _parameters(cell):
             if id(parameter) not in own:
                 self._name(parameter, prefix + torch_name(name))
@@ -237,22 +238,23 @@ class _Walk:
         found.axes = axes or found.axes
         found.fill = fill or found.fill
 
-    def _apply(self, cell: Any, row: CellWeights, prefix: str) -> set[int]:
+    def _apply(self, cell: Any, row: CellWeights, prefix: str, claimed: frozenset[int]) -> set[int]:
         named: set[int] = set()
         for torch, target in row.weights.items():
             if target is None:
-                self.dropped[prefix + torch] = None
+                if torch != COUNTER or _keeps_statistics(cell, row, claimed):
+                    self.dropped[prefix + torch] = None
                 continue
             path, axes = target_of(target)
             owner, parameter = _at(cell, path)
-            if parameter is None:
+            if parameter is None or id(parameter) in claimed:
                 continue
             fill = row.fill.get(path)
             self._name(parameter, prefix + torch, axes, fill if _may_lack(owner, path, parameter) else None)
             named.add(id(parameter))
         for path, fill in row.fill.items():
             _, parameter = _at(cell, path)
-            if parameter is not None and id(parameter) not in named:
+            if parameter is not None and id(parameter) not in named | claimed:
                 self.found.setdefault(id(parameter), Found(parameter, fill=fill))
                 named.add(id(parameter))
         return named
@@ -309,6 +311,16 @@ def _may_lack(owner: Any, path: str, parameter: Any) -> bool:
     if path.rpartition(".")[2].startswith("moving_"):
         return getattr(owner, "use_batch_statistics", None) is True
     return True
+
+
+def _keeps_statistics(cell: Any, row: CellWeights, claimed: frozenset[int]) -> bool:
+    """Whether a norm has running statistics of its own, as in torch the one that counts its batches has."""
+    for path in {target_of(t)[0] for t in row.weights.values() if t is not None} | {"running_mean"}:
+        owner, parameter = _at(cell, path)
+        is_mean = path.rpartition(".")[2] in ("moving_mean", "running_mean")
+        if is_mean and parameter is not None and id(parameter) not in claimed:
+            return not _may_lack(owner, path.replace("running_", "moving_"), parameter)
+    return False
 
 
 def _parameters(cell: Any) -> list[tuple[str, Any]]:
