@@ -200,6 +200,8 @@ class _Runtime(ast.NodeTransformer):
     def _predicate(self, name: str, subject: str) -> str:
         if name == "is_none":
             return f"({subject} is None)"
+        if name == "is_empty":
+            return f"(len({subject}) == 0)"
         if name == "is_dtype":
             return f"isinstance({subject}, type(mindspore.float32))"
         if name == "given":

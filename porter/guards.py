@@ -315,6 +315,7 @@ _PREDICATES: dict[str, Callable[[Argument], Any]] = {
     "is_none": _kind_predicate("None"),
     "is_tensor": _kind_predicate("Tensor", "Parameter"),
     "is_sequence": _kind_predicate("list", "tuple", "Size"),
+    "is_empty": lambda argument: argument.constant in ((), []),
     "is_dtype": _kind_predicate("dtype"),
     "given": lambda argument: argument.given,
 }

@@ -1343,13 +1343,19 @@ def _row_symbol(row: Row) -> Kinds:
 
 
 def _parameter_guess(row: Row, name: str) -> Kinds:
+    """What an attribute of a built layer holds that its constructor took: its default proves little, since any value may be given."""
+    if name in ("kernel_size", "stride", "padding", "dilation", "output_padding", "output_size", "normalized_shape"):
+        return ANY  # one number, or one for each axis
     default = row.signature.by_name[name].default
     if default is None:
         return K.INT if name.endswith(("features", "channels", "dim", "embeddings", "groups", "size", "num_heads")) else ANY
     try:
-        return _CONSTANTS.get(type(ast.literal_eval(default)), ANY)
+        value = ast.literal_eval(default)
     except ValueError:
         return ANY
+    if isinstance(value, float):
+        return K.INT | K.FLOAT if name in ("eps", "p") else ANY
+    return ANY if value is None else _CONSTANTS.get(type(value), ANY)
 
 
 def _method_class(function: Function) -> Class | None:

@@ -249,8 +249,8 @@ class LayerNorm(nn.LayerNorm):
     def construct(self, x):
         begin = x.ndim - len(self.normalized_shape)
         if x.dtype == mindspore.float64:
-            return layer_norm_by_steps(x, self.gamma, self.beta, begin, self.epsilon)
-        layer_norm = ops.LayerNorm(begin, begin, self.epsilon)
+            return layer_norm_by_steps(x, self.gamma, self.beta, begin, self.eps)
+        layer_norm = ops.LayerNorm(begin, begin, self.eps)
         return layer_norm(x, self.gamma.astype(x.dtype), self.beta.astype(x.dtype))[0]
 
 

@@ -102,6 +102,8 @@ class AvgPool1d(nn.AvgPool1d):
             ceil_mode=ceil_mode,
             count_include_pad=count_include_pad,
         )
+        self.kernel_size, self.stride, self.padding = kernel_size, stride, padding
+        self.ceil_mode, self.count_include_pad = ceil_mode, count_include_pad
 
 
 class AvgPool2d(nn.AvgPool2d):
@@ -126,6 +128,8 @@ class AvgPool2d(nn.AvgPool2d):
             count_include_pad=count_include_pad or divisor_override is not None,
             divisor_override=divisor_override,
         )
+        self.kernel_size, self.stride, self.padding = kernel_size, stride, padding
+        self.ceil_mode, self.count_include_pad = ceil_mode, count_include_pad
 
 
 class AvgPool3d(nn.AvgPool3d):
@@ -150,6 +154,8 @@ class AvgPool3d(nn.AvgPool3d):
             count_include_pad=count_include_pad or divisor_override is not None,
             divisor_override=divisor_override,
         )
+        self.kernel_size, self.stride, self.padding = kernel_size, stride, padding
+        self.ceil_mode, self.count_include_pad = ceil_mode, count_include_pad
 
 
 class MaxPool1d(nn.MaxPool1d):
@@ -168,6 +174,8 @@ class MaxPool1d(nn.MaxPool1d):
             return_indices=return_indices,
             ceil_mode=ceil_mode,
         )
+        self.kernel_size, self.stride, self.padding = kernel_size, stride, padding
+        self.dilation, self.ceil_mode = dilation, ceil_mode
 
 
 class MaxPool2d(nn.MaxPool2d):
@@ -186,6 +194,7 @@ class MaxPool2d(nn.MaxPool2d):
             return_indices=return_indices,
             ceil_mode=ceil_mode,
         )
+        self.kernel_size, self.stride, self.padding = kernel_size, stride, padding
         self.dilation, self.ceil_mode = dilation, ceil_mode
 
 
@@ -205,6 +214,7 @@ class MaxPool3d(nn.MaxPool3d):
             return_indices=return_indices,
             ceil_mode=ceil_mode,
         )
+        self.kernel_size, self.stride, self.padding = kernel_size, stride, padding
         self.dilation, self.ceil_mode = dilation, ceil_mode
 
 
