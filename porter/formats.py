@@ -24,9 +24,15 @@ def number_text(rewriter: Walk, node: ast.expr, text: str) -> str:
     known = K.without_none(rewriter.kinds(node))
     if K.is_tensor(known):
         return f"{text if _is_primary(node) else f'({text})'}.item()"
-    if (known & ANY or K.names(known) & K.TENSORS) and not _is_setting(node):
+    possible = bool(K.names(known) & K.TENSORS) or bool(known & ANY and _uses_torch(rewriter))
+    if possible and not _is_setting(node):
         return f"{rewriter.spell('emitted.number')}({text})"
     return text
+
+
+def _uses_torch(rewriter: Walk) -> bool:
+    """Whether the file imports torch: in another one a value of unknown kind stays as it is."""
+    return any(rewriter.program.is_torch(name) for name in rewriter.module.imports.values())
 
 
 def _is_primary(node: ast.expr) -> bool:

@@ -106,6 +106,23 @@ def set_batch_norm(layer, eps=None, momentum=None):
     norm.bn_infer = ops.BatchNorm(is_training=False, epsilon=norm.eps)
 
 
+def without_parameter(layer, name):
+    """`layer.weight = None` or `layer.bias = None`: a normalization keeps ones or zeros that are no parameter."""
+    own = {'weight': 'gamma', 'bias': 'beta'}[name] if hasattr(layer, 'gamma') else name
+    parameter = getattr(layer, own)
+    if parameter is None:
+        return
+    if own == name:
+        setattr(layer, name, None)
+        if name == 'bias':
+            layer.has_bias = False
+        return
+    constant = ops.ones(parameter.shape, parameter.dtype) if name == 'weight' else ops.zeros(parameter.shape, parameter.dtype)
+    del layer._params[own]
+    setattr(layer, own, constant)
+    setattr(layer, name, None)
+
+
 class SyncBatchNorm(nn.BatchNorm2d):
     """torch.nn.SyncBatchNorm on one device, for inputs of two to five axes."""
 

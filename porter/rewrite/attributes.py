@@ -11,6 +11,7 @@ from porter.expression import NotInline, Site, inline
 from porter.functions import is_function
 from porter.grammar import state_edits
 from porter.kinds import ANY, Kinds
+from porter.layer_settings import setting_text
 from porter.members import CELL_MEMBERS
 from porter.rewrite.edits import Edit
 from porter.rewrite.references import References, template
@@ -18,7 +19,6 @@ from porter.rewrite.walk import MODULE, RENAMED_METHODS
 from porter.slices import empty_axis_edits, stepped_edits
 from porter.table import Row, pure_definitions
 
-_BATCH_NORMS = frozenset({"torch.nn.BatchNorm1d", "torch.nn.BatchNorm2d", "torch.nn.BatchNorm3d"})
 LAYER_PARAMETERS = frozenset(["weight", "bias", "running_mean", "running_var"])
 
 
@@ -74,7 +74,10 @@ class Attributes(References):
     @cached_property
     def _only_networks_forward(self) -> bool:
         """Whether nothing but networks has a method forward in this program; the common libraries have none either."""
-        others = (c for name, c in self.program.classes.items() if not self.program.mixes_into_module(name))
+        others = (
+            c for name, c in self.program.classes.items()
+            if not self.program.mixes_into_module(name) and not is_function(self.program, name)
+        )  # fmt: skip
         return not any("forward" in cls.methods for cls in others)
 
     def _is_initialized(self, node: ast.Attribute) -> bool:
@@ -154,7 +157,7 @@ class Attributes(References):
             return self._keep_root(node.targets[0]) + self.visit(node.value)
         if any(isinstance(t, ast.Tuple | ast.List) for t in node.targets):
             self._refuse_inside(node.value, node.value)
-        setting = self._batch_norm_setting(node)
+        setting = setting_text(self, node)
         if setting is not None:
             return self.replace(node, setting)
         current = state_edits(self, node) if self.current_states else None
@@ -200,17 +203,6 @@ class Attributes(References):
         for name in sorted(called & pure_definitions().keys()):
             expression = expression.replace(f"{name}(", f"{self.spell('emitted.' + name)}(")
         return expression
-
-    def _batch_norm_setting(self, node: ast.Assign) -> str | None:
-        """`m.eps = 1e-3` of a batch normalization: MindSpore's layer has made its operators when it was built."""
-        target = node.targets[0]
-        if not isinstance(target, ast.Attribute) or target.attr not in ("eps", "momentum") or len(node.targets) > 1:
-            return None
-        base = K.without_none(self.kinds(target.value))
-        if not base or not all(k.name == "object" and k.of in _BATCH_NORMS for k in base):
-            return None
-        name = self.spell("emitted.set_batch_norm")
-        return f"{name}({self.render(target.value)}, {target.attr}={self.render(node.value)})"
 
     def _is_setting(self, base: Kinds, attribute: str) -> bool:
         """Whether an attribute of torch.nn's own layers is a parameter of their constructor that forward reads later."""

@@ -33,6 +33,7 @@ class InPlace(Attributes):
         text = self._port_call(call, rows, holder)
         if text is None:
             return self.children(node)
+        holder = self._chain_root(holder)
         target = self.render(holder)
         if isinstance(holder, ast.Subscript):
             return self.replace(node, f"{target} = {text}")
@@ -45,6 +46,24 @@ class InPlace(Attributes):
             return self.replace(node, f"{target} = {text}")
         self.report(node, "MSP204", f"{call.func.attr} changes a tensor that has no name", "assign the result to a name")
         return self.children(node)
+
+    def _chain_root(self, node: ast.expr) -> ast.expr:
+        """The tensor that `x.add_(y).clamp_(0)` changes: x, where every call of the chain works in place."""
+        root = node
+        while isinstance(root, ast.Call) and isinstance(root.func, ast.Attribute) and self._is_inplace_method(root.func.attr):
+            root = root.func.value
+        return root if isinstance(root, ast.Name | ast.Attribute | ast.Subscript) else node
+
+    def _is_inplace_method(self, name: str) -> bool:
+        return any(r.inplace for r in self.table.get(f"torch.Tensor.{name}"))
+
+    def _ends_in_statement(self, node: ast.AST) -> bool:
+        """Whether a call of an in-place chain belongs to a statement, which assigns the chain's tensor."""
+        parent = self.parents.get(id(node))
+        while isinstance(parent, ast.Attribute) and self._is_inplace_method(parent.attr):
+            node = self.parents[id(parent)]
+            parent = self.parents.get(id(node))
+        return isinstance(parent, ast.Expr)
 
     def _inplace_call_statement(self, node: ast.Expr, call: ast.Call, name: str | None) -> list[Edit] | None:
         """`F.relu_(x)`, `F.relu(x, inplace=True)` or an in-place layer as a statement: x becomes the result."""
@@ -141,6 +160,7 @@ class InPlace(Attributes):
             return self.children(node)
         parent = self.parents.get(id(node))
         same = isinstance(parent, ast.Assign) and ast.unparse(parent.targets[0]) == ast.unparse(holder)
+        same = same or (isinstance(holder, ast.Name | ast.Attribute | ast.Subscript) and self._ends_in_statement(node))
         fresh = isinstance(holder, ast.Call | ast.BinOp)
         unread = isinstance(holder, ast.Name) and self.functions and not read_after(self.functions[-1], holder.id, node)
         if self._is_parameter(holder, is_data) and not fresh:

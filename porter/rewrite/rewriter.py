@@ -6,6 +6,7 @@ import ast
 from typing import TYPE_CHECKING
 
 from porter import kinds as K
+from porter.comments import with_comments
 from porter.functions import FUNCTION, function_edits, is_function
 from porter.grammar import named_edits, prepare, set_edits
 from porter.infer import Inference
@@ -49,7 +50,8 @@ class Rewriter(Statements):
             popped = self._popped_first(node)  # type: ignore[arg-type]
             if popped is not None:
                 return popped
-        return self._visited(node)
+        edits = self._visited(node)
+        return with_comments(self, node, edits) if kind in _SIMPLE_STATEMENTS else edits  # type: ignore[arg-type]
 
     def _popped_first(self, node: ast.stmt) -> list[Edit] | None:
         """`cat((x, skips.pop()))`: in GRAPH mode pop stands in a statement of its own, so it comes before."""

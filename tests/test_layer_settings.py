@@ -1,0 +1,118 @@
+"""What a class derived from a layer of torch.nn changes after its base was built, and reads of what the base was given."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import mindspore as ms
+import numpy as np
+import pytest
+import torch
+
+from porter.convert import convert_source
+
+SOURCE = """import torch.nn as nn
+import torch.nn.functional as F
+
+
+class Group(nn.GroupNorm):
+    def __init__(self, channels):
+        super().__init__(1, channels)
+        self.eps = 0.3
+        self.bias = None
+
+    def forward(self, x):
+        return F.group_norm(x, self.num_groups, self.weight, self.bias, self.eps)
+
+
+class Layer(nn.LayerNorm):
+    def __init__(self, channels):
+        super().__init__(channels)
+        self.eps = 0.2
+        self.bias = None
+
+
+class Batch(nn.BatchNorm2d):
+    def __init__(self, channels):
+        super().__init__(channels)
+        self.eps = 0.5
+
+
+class Pool(nn.AvgPool2d):
+    def forward(self, x):
+        return F.avg_pool2d(x, self.kernel_size, self.stride, self.padding, self.ceil_mode, self.count_include_pad)
+
+
+class Conv(nn.Conv2d):
+    def forward(self, x):
+        return F.conv2d(x, 2 * self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups)
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.norms = nn.Sequential(Batch(6), Group(6), Layer(5))
+        self.pools = nn.Sequential(Pool((3, 2), 1, (1, 1)), Conv(6, 4, 3, (2, 1), (0, 1), bias=False))
+        self.head = nn.Linear(6, 2)
+        self.head.bias = None
+
+    def forward(self, x):
+        return self.head(self.pools(self.norms(x)))
+"""
+
+
+def _load(path: Path, name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None and spec.loader is not None
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def _fill(cell: ms.nn.Cell, net: torch.nn.Module) -> None:
+    """Gives a network noise for parameters and the cell the same; both have the same ones in the same order."""
+    generator = torch.Generator().manual_seed(1)
+    ours = list(cell.trainable_params())
+    theirs = list(net.named_parameters())
+    assert len(ours) == len(theirs) == 6
+    for (name, value), mine in zip(theirs, ours):
+        value.data += torch.rand(value.shape, generator=generator)
+        assert mine.shape == tuple(value.shape), name
+        mine.set_data(ms.Tensor(value.detach().numpy()))
+
+
+@pytest.mark.parametrize("mode", [ms.PYNATIVE_MODE, ms.GRAPH_MODE], ids=["pynative", "graph"])
+def test_derived_layers_compute_what_they_were_set_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: int) -> None:
+    ported = convert_source(SOURCE, path="net.py")
+    assert not ported.diagnostics
+    (tmp_path / "original.py").write_text(SOURCE, "utf-8")
+    (tmp_path / "ported.py").write_text(ported.text, "utf-8")
+    (tmp_path / "ms_extras.py").write_text(ported.extras, "utf-8")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    sys.modules.pop("ms_extras", None)
+    ms.set_context(mode=mode)
+    try:
+        net, cell = _load(tmp_path / "original.py", "original_derived").Net(), _load(tmp_path / "ported.py", f"ported_derived_{mode}").Net()
+        _fill(cell, net)
+        x = np.random.default_rng(0).normal(1, 0.5, (2, 6, 7, 5)).astype(np.float32)
+        net.eval()
+        cell.set_train(False)
+        expected = net(torch.tensor(x)).detach().numpy()
+        np.testing.assert_allclose(cell(ms.Tensor(x)).asnumpy(), expected, rtol=1e-4, atol=1e-5)
+    finally:
+        ms.set_context(mode=ms.PYNATIVE_MODE)
+        sys.modules.pop("ms_extras", None)
+
+
+def test_what_a_pool_was_given_is_not_its_default() -> None:
+    text = "import torch.nn as nn\nimport torch.nn.functional as F\n\n\nclass P(nn.AvgPool2d):\n    def forward(self, x):\n        return F.avg_pool2d(x, 3, {})\n"
+    assert "ms_extras.avg_pool2d(x, 3, self.stride)" in convert_source(text.format("self.stride")).text
+    assert "ops.avg_pool2d(x, 3, 3)" in convert_source(text.format("None")).text
+
+
+def test_a_bias_of_its_own_stays_an_attribute() -> None:
+    text = "import torch.nn as nn\n\n\nclass Net(nn.Module):\n    def __init__(self):\n        super().__init__()\n        self.bias = None\n"
+    assert "self.bias = None" in convert_source(text).text
