@@ -157,3 +157,25 @@ def sparse_(tensor, sparsity, std=0.01, generator=None):
     zeros = math.ceil(sparsity * tensor.shape[0])
     np.put_along_axis(values, order[:zeros], 0.0, axis=0)
     return _filled(tensor, Tensor(values, tensor.dtype))
+
+
+def reset_parameters(layer):
+    """reset_parameters of the layers of torch.nn: parameters drawn anew, or ones and zeros of a normalization."""
+    layer = layer.bn2d if hasattr(layer, 'bn2d') else layer
+    own = dict(layer.parameters_and_names(expand=False))
+    if hasattr(layer, 'hidden_size'):
+        bound = layer.hidden_size**-0.5
+        for parameter in layer.trainable_params():
+            uniform_(parameter, -bound, bound)
+    elif hasattr(layer, 'embedding_table'):
+        normal_(layer.embedding_table)
+        if layer.padding_idx is not None:
+            layer.embedding_table[layer.padding_idx] = 0.0
+    elif 'weight' in own and own['weight'].ndim > 1:
+        kaiming_uniform_(layer.weight, a=5**0.5)
+        if 'bias' in own:
+            bound = _calculate_fan_in_and_fan_out(layer.weight)[0] ** -0.5
+            uniform_(layer.bias, -bound, bound)
+    else:
+        for name, parameter in own.items():
+            constant_(parameter, 1.0 if name in ('gamma', 'weight', 'moving_variance', 'running_var') else 0.0)

@@ -112,14 +112,12 @@ def without_parameter(layer, name):
     parameter = getattr(layer, own)
     if parameter is None:
         return
-    if own == name:
-        setattr(layer, name, None)
-        if name == 'bias':
-            layer.has_bias = False
-        return
-    constant = ops.ones(parameter.shape, parameter.dtype) if name == 'weight' else ops.zeros(parameter.shape, parameter.dtype)
     del layer._params[own]
-    setattr(layer, own, constant)
+    if own != name:
+        constant = ops.ones if name == 'weight' else ops.zeros
+        setattr(layer, own, constant(parameter.shape, parameter.dtype))
+    elif name == 'bias':
+        layer.has_bias = False
     setattr(layer, name, None)
 
 
