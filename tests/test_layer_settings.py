@@ -116,3 +116,13 @@ def test_what_a_pool_was_given_is_not_its_default() -> None:
 def test_a_bias_of_its_own_stays_an_attribute() -> None:
     text = "import torch.nn as nn\n\n\nclass Net(nn.Module):\n    def __init__(self):\n        super().__init__()\n        self.bias = None\n"
     assert "self.bias = None" in convert_source(text).text
+
+
+def test_reset_parameters_of_layers_and_not_of_other_objects() -> None:
+    text = (
+        "import torch.nn as nn\n\n\nclass Own(nn.Linear):\n    def reset_parameters(self):\n        super().reset_parameters()\n\n\n"
+        "def reset(a: nn.LayerNorm, b: Own, c):\n    a.reset_parameters()\n    b.reset_parameters()\n    c.reset_parameters()\n"
+    )
+    ported = convert_source(text).text
+    assert "        ms_extras.reset_parameters(self)\n" in ported
+    assert "    ms_extras.reset_parameters(a)\n    b.reset_parameters()\n    c.reset_parameters()\n" in ported

@@ -184,7 +184,19 @@ class Calls(InPlace):
             text = self._port_call(node, self.table.get(f"{MODULE}.{node.func.attr}"), node.func.value)
             if text is not None:
                 return self.replace(node, text)
+        else:
+            function = self._function_of_layer(owner, node.func.attr)
+            if function is not None and not node.args and not node.keywords and self._is_self_method():
+                return self.replace(node, f"{self.spell(function)}(self)")
         return edits
+
+    def _function_of_layer(self, owner: str, method: str) -> str | None:
+        """The emitted function that stands for a method of the layer of torch.nn that a class derives from."""
+        if self.program.method(owner, method, after=owner) is not None:
+            return None
+        rows = [r for c in self.program.ancestry(owner) if c not in self.program.classes for r in self.table.get(f"{c}.{method}")]
+        called = [r.alternatives[0].to for r in rows[:1] if r.alternatives and r.kind == "method"]
+        return called[0].removesuffix("(self)") if called and called[0].startswith("emitted.") and called[0].endswith("(self)") else None
 
     def _method_call(self, node: ast.Call, func: ast.Attribute) -> list[Edit] | None:
         receiver = K.without_none(self.kinds(func.value))
