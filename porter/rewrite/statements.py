@@ -19,6 +19,7 @@ _COMPILER_QUESTIONS = frozenset(
         "overrides.has_torch_function_unary", "overrides.has_torch_function_variadic", "_utils.is_compiling",
     )
 )  # fmt: skip
+_GRAD_SETTERS = frozenset({"torch.set_grad_enabled", "torch.autograd.set_grad_enabled"})
 _NEUTRAL_CONTEXTS = frozenset({"torch.nn.attention.sdpa_kernel", "torch.backends.cuda.sdp_kernel"})
 _NEUTRAL_NAMESPACES = ("torch.autograd.profiler.", "torch.profiler.", "torch.jit.")
 
@@ -106,6 +107,9 @@ class Statements(Calls):
         neutral = [i for i in node.items if self._is_neutral_context(i.context_expr)]
         if len(neutral) == len(node.items) and not any(i.optional_vars for i in neutral):
             return self._without_header(node, [])
+        condition = self._grad_condition(node.items[0].context_expr) if len(node.items) == 1 else None
+        if condition is not None:
+            return self._switched_gradient(node, condition)
         items = [i for i in node.items if not self._is_grad_switch(i.context_expr)]
         if len(items) == len(node.items):
             return self.children(node)
@@ -200,14 +204,37 @@ class Statements(Calls):
 
     def _is_grad_switch(self, expression: ast.expr) -> bool:
         name = self.resolve(expression.func) if isinstance(expression, ast.Call) else None
-        if name in ("torch.set_grad_enabled", "torch.autograd.set_grad_enabled"):
-            return isinstance(expression, ast.Call) and constant_of(expression.args[0]) is False
+        if name in _GRAD_SETTERS:
+            return constant_of(_grad_mode(expression)) is False
         return name in ("torch.no_grad", "torch.inference_mode", "torch.autograd.no_grad")
 
+    def _grad_condition(self, expression: ast.expr) -> ast.expr | None:
+        """The condition under which a context records gradients, where it depends on a value."""
+        if not isinstance(expression, ast.Call) or self.resolve(expression.func) not in _GRAD_SETTERS:
+            return None
+        mode = _grad_mode(expression)
+        return mode if mode is not None and not isinstance(mode, ast.Constant) else None
+
     def _is_neutral_context(self, expression: ast.expr) -> bool:
-        """A context that measures, or chooses between kernels of equal meaning."""
+        """A context that measures, chooses between kernels of equal meaning, or records gradients as MindSpore does."""
         name = self.resolve(expression.func) if isinstance(expression, ast.Call) else None
-        return name is not None and (name in _NEUTRAL_CONTEXTS or name.startswith(_NEUTRAL_NAMESPACES))
+        if name is None:
+            return False
+        if name in _GRAD_SETTERS:
+            return constant_of(_grad_mode(expression)) is True
+        dropped = any(row.drop for row in self.program.table.get(name))
+        return dropped or name in _NEUTRAL_CONTEXTS or name.startswith(_NEUTRAL_NAMESPACES)
+
+    def _switched_gradient(self, node: ast.With, condition: ast.expr) -> list[Edit]:
+        """The block one level to the left; in a forward what it makes carries no gradient unless the condition holds."""
+        if not (self.functions and self.classes and self._in_forward()):
+            return self._without_header(node, [])
+        stored = {n.id for s in node.body for n in ast.walk(s) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
+        if any(self._returns_tensor(n) for s in node.body for n in ast.walk(s)) or stored & _names(condition):
+            self.report(node, "MSP205", "a gradient switch that depends on a value, around a return or around its own condition",
+                        "take the return out of the block, and give the condition a name of its own")  # fmt: skip
+            return []
+        return self._without_header(node, self._assigned_tensors(node), unless=condition)
 
     def _without_gradient(self, node: ast.With) -> list[Edit]:
         """The block one level to the left; tensors it makes carry no gradient, which stop_gradient says."""
@@ -222,25 +249,39 @@ class Statements(Calls):
         """Whether a network's own code returns here, or other code returns a tensor, which a loss could use."""
         return isinstance(node, ast.Return) and (bool(self.classes) or (node.value is not None and K.is_tensor(self.kinds(node.value))))
 
-    def _without_header(self, node: ast.With, stopped: list[str]) -> list[Edit]:
-        """The block one level to the left, and after it the names that carry no gradient."""
+    def _without_header(self, node: ast.With, stopped: list[str], unless: ast.expr | None = None) -> list[Edit]:
+        """The block one level to the left, and after it the names that carry no gradient (`unless` a condition holds)."""
         first, last = node.body[0], node.body[-1]
         data = self.module.data
         start = self.span(node)[0]
         body_start = data.rfind(b"\n", 0, self._first_offset(first)) + 1
         if body_start <= start:  # with ...: statement on one line
-            return [Edit(start, self._first_offset(first), ""), *self.visit_body(node.body)]
+            end = self.span(last)[1]
+            stops = [Edit(end, end, self._stops(node, stopped, unless))] if stopped else []
+            return [Edit(start, self._first_offset(first), ""), *self.visit_body(node.body), *stops]
         end = self.span(last)[1]
         edits = self.visit_body(node.body)
         header = node.items[-1].optional_vars or node.items[-1].context_expr
         between = data[data.index(b"\n", self.span(header)[1]) + 1 : body_start].decode()
         text = between + self.splice(body_start, end, edits)
         text = dedent(text, first.col_offset - node.col_offset)
-        if stopped:
-            pad = self.indent(node)
-            stop = self.spell("mindspore.ops.stop_gradient")
-            text += "".join(f"\n{pad}{name} = {stop}({name})" for name in stopped)
+        text += self._stops(node, stopped, unless)
         return [Edit(start, end, text.lstrip(" \t"))]
+
+    def _stops(self, node: ast.With, stopped: list[str], unless: ast.expr | None) -> str:
+        """The lines that take the gradient off some names."""
+        if not stopped:
+            return ""
+        pad = self.indent(node)
+        stop = self.spell("mindspore.ops.stop_gradient")
+        if unless is None:
+            return "".join(f"\n{pad}{name} = {stop}({name})" for name in stopped)
+        negated = unless.operand if isinstance(unless, ast.UnaryOp) and isinstance(unless.op, ast.Not) else None
+        held = negated if negated is not None else unless
+        text = self.splice(*self.span(held), self.visit(held))
+        test = text if negated is not None else f"not {text}" if isinstance(held, ast.Name | ast.Attribute) else f"not ({text})"
+        inner = pad + ("\t" if pad.startswith("\t") else "    ")
+        return f"\n{pad}if {test}:" + "".join(f"\n{inner}{name} = {stop}({name})" for name in stopped)
 
     def _assigned_tensors(self, node: ast.With) -> list[str]:
         found: dict[str, None] = {}
@@ -252,6 +293,17 @@ class Statements(Calls):
                     if K.is_tensor(self.kinds(inner)):
                         found[inner.id] = None
         return list(found)
+
+
+def _grad_mode(call: ast.expr) -> ast.expr | None:
+    """The argument of torch.set_grad_enabled."""
+    if not isinstance(call, ast.Call):
+        return None
+    return call.args[0] if call.args else next((k.value for k in call.keywords if k.arg == "mode"), None)
+
+
+def _names(expression: ast.expr) -> set[str]:
+    return {node.id for node in ast.walk(expression) if isinstance(node, ast.Name)}
 
 
 def _catches_import(handler: ast.ExceptHandler) -> bool:
