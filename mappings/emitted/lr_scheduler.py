@@ -558,10 +558,16 @@ class SWALR(LRScheduler):
 
 
 class ScheduleStep(mindspore.train.Callback):
-    """Steps a schedule after every epoch of mindspore.train.Model.train, or after every step."""
+    """Steps a schedule after every epoch of mindspore.train.Model.train, or after every step.
+
+    Raises:
+        ValueError: in GRAPH mode, for a schedule of the momentum: a compiled step keeps all settings but the learning rate.
+    """
 
     def __init__(self, scheduler, each_step=False):
         super().__init__()
+        if getattr(scheduler, "cycle_momentum", False) and mindspore.get_context("mode") == mindspore.GRAPH_MODE:
+            raise ValueError("a schedule of the momentum needs PYNATIVE mode, or cycle_momentum=False")
         self.scheduler = scheduler
         self.each_step = each_step
 

@@ -708,7 +708,10 @@ class Normalize:
 
 
 class ParamGroup(dict):
-    """One entry of Optimizer.param_groups; what is set here is what the next step uses, in a compiled step too."""
+    """One entry of Optimizer.param_groups; what is set here is what the next call of the optimizer uses.
+
+    Where the optimizer is part of a larger compiled step, that holds for the learning rate alone.
+    """
 
     def __init__(self, settings, lr):
         super().__init__(settings)
@@ -846,11 +849,16 @@ class Optimizer(nn.Cell):
         position = 0
         for index, group in enumerate(self.param_groups):
             group.update({k: v for k, v in saved[index].items() if k != "params"})
-            for own in self.states[index]:
-                values = state_dict["state"][position]
-                self.steps[index].set_data(Tensor(values["step"], mindspore.float32))
-                for name, parameter in own.items():
-                    parameter.set_data(Tensor(values[name]))
+            for parameter, own in zip(group["params"], self.states[index]):
+                values = dict(state_dict["state"][position])
+                self.steps[index].set_data(Tensor(values.pop("step"), mindspore.float32))
+                for name in own.keys() - values.keys():
+                    del own[name]
+                for name, value in values.items():
+                    if name in own:
+                        own[name].set_data(Tensor(value))
+                    else:  # the options of the saved optimizer keep more than those of this one
+                        own[name] = Parameter(Tensor(value), name=f"{name}.{position}.{parameter.name}", requires_grad=False)
                 position += 1
 
 
