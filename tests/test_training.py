@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import importlib
-import math
 import sys
 import textwrap
 import types
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +15,7 @@ import pytest
 import torch
 from mindspore import Parameter, Tensor
 
-from mappings.emitted import data, lr_scheduler, optim, serialization
+from mappings.emitted import data, optim, serialization
 from porter.convert import convert_source, convert_tree
 from porter.program import read_sources
 
@@ -334,42 +332,7 @@ def genet_losses(module: Any, model: Any, made: list[Any]) -> list[float]:
     return [module.train_one_epoch(model, [b], criterion, optimizer, scheduler, device, 0) for b in made]
 
 
-# --- optimizers and schedules -----------------------------------------------------------------------------------------------
-
-OPTIMIZERS: list[tuple[str, dict[str, Any]]] = [
-    ("SGD", {"lr": 0.1}), ("SGD", {"lr": 0.1, "momentum": 0.9, "weight_decay": 0.01}),
-    ("SGD", {"lr": 0.1, "momentum": 0.9, "nesterov": True}), ("SGD", {"lr": 0.1, "momentum": 0.9, "dampening": 0.3}),
-    ("SGD", {"lr": 0.01, "maximize": True}), ("Adam", {"lr": 0.01, "eps": 1e-2, "weight_decay": 0.1}),
-    ("Adam", {"lr": 0.01, "amsgrad": True, "betas": (0.8, 0.9)}), ("AdamW", {"lr": 0.01, "weight_decay": 0.1}),
-    ("Adamax", {"lr": 0.01, "weight_decay": 0.1}), ("NAdam", {"lr": 0.01, "weight_decay": 0.1}),
-    ("NAdam", {"lr": 0.01, "weight_decay": 0.1, "decoupled_weight_decay": True, "momentum_decay": 0.01}),
-    ("RAdam", {"lr": 0.05, "weight_decay": 0.1}), ("RAdam", {"lr": 0.05, "betas": (0.9, 0.95)}),
-    ("RMSprop", {"lr": 0.01}), ("RMSprop", {"lr": 0.01, "momentum": 0.9, "centered": True, "alpha": 0.9}),
-    ("Adagrad", {"lr": 0.1, "lr_decay": 0.01, "initial_accumulator_value": 0.1}), ("Adadelta", {"lr": 0.5}),
-    ("ASGD", {"lr": 0.1, "lambd": 0.01, "t0": 5}), ("Rprop", {"lr": 0.01, "etas": (0.4, 1.3)}),
-    ("Adafactor", {"lr": 0.05, "weight_decay": 0.1, "d": 2.0}),
-]  # fmt: skip
-
-
-@pytest.mark.parametrize("name, options", OPTIMIZERS, ids=lambda v: v if isinstance(v, str) else ",".join(v))
-def test_optimizer_moves_parameters_as_torch_does(name: str, options: dict[str, Any]) -> None:
-    numbers = np.random.default_rng(1)
-    start = [numbers.normal(size=(4, 3)).astype(np.float32), numbers.normal(size=3).astype(np.float32)]
-    theirs = [torch.nn.Parameter(torch.tensor(a)) for a in start]
-    ours = [Parameter(Tensor(a), name=f"p{i}") for i, a in enumerate(start)]
-    groups = [{}, {"lr": options["lr"] / 2}]
-    reference = getattr(torch.optim, name)([{"params": [p], **g} for p, g in zip(theirs, groups)], **options)
-    ported = getattr(optim, name)([{"params": [p], **g} for p, g in zip(ours, groups)], **options)
-    for _ in range(20):
-        gradients = [numbers.normal(size=a.shape).astype(np.float32) for a in start]
-        for p, g in zip(theirs, gradients):
-            p.grad = torch.tensor(g)
-        reference.step()
-        ported(tuple(Tensor(g) for g in gradients))
-    for p, q in zip(theirs, ours):
-        expected = p.detach().numpy()
-        assert np.abs(q.asnumpy() - expected).max() <= 1e-5 * np.abs(expected).max()
-
+# --- optimizers: their steps and schedules are in test_optimizers.py -----------------------------------------------------------------------------------------------
 
 def test_optimizer_state_is_saved_and_restored(tmp_path: Path) -> None:
     def made() -> tuple[Parameter, Any]:
@@ -388,46 +351,6 @@ def test_optimizer_state_is_saved_and_restored(tmp_path: Path) -> None:
     other(gradient)
     assert loaded["epoch"] == 3
     assert np.array_equal(first.asnumpy(), second.asnumpy())
-
-
-SCHEDULES: dict[str, Callable[[Any, Any], Any]] = {
-    "LambdaLR": lambda m, o: m.LambdaLR(o, lambda e: 0.95**e),
-    "MultiplicativeLR": lambda m, o: m.MultiplicativeLR(o, lambda e: 0.95),
-    "StepLR": lambda m, o: m.StepLR(o, 7, gamma=0.3),
-    "MultiStepLR": lambda m, o: m.MultiStepLR(o, [5, 9, 9, 30], gamma=0.5),
-    "ConstantLR": lambda m, o: m.ConstantLR(o, factor=0.4, total_iters=6),
-    "LinearLR": lambda m, o: m.LinearLR(o, start_factor=0.2, end_factor=0.9, total_iters=11),
-    "ExponentialLR": lambda m, o: m.ExponentialLR(o, 0.93),
-    "PolynomialLR": lambda m, o: m.PolynomialLR(o, total_iters=20, power=1.7),
-    "CosineAnnealingLR": lambda m, o: m.CosineAnnealingLR(o, T_max=13, eta_min=0.001),
-    "CosineAnnealingWarmRestarts": lambda m, o: m.CosineAnnealingWarmRestarts(o, T_0=4, T_mult=2, eta_min=0.001),
-    "CyclicLR": lambda m, o: m.CyclicLR(o, 0.01, 0.2, step_size_up=6, step_size_down=9, mode="triangular2"),
-    "OneCycleLR": lambda m, o: m.OneCycleLR(o, 0.3, total_steps=60),
-    "OneCycleLR-linear": lambda m, o: m.OneCycleLR(o, [0.3, 0.2], total_steps=60, three_phase=True, anneal_strategy="linear"),
-    "SequentialLR": lambda m, o: m.SequentialLR(o, [m.LinearLR(o, total_iters=5), m.CosineAnnealingLR(o, 30), m.ExponentialLR(o, 0.9)], [5, 35]),
-    "ChainedScheduler": lambda m, o: m.ChainedScheduler([m.LinearLR(o, total_iters=5), m.ExponentialLR(o, 0.9)]),
-    "ReduceLROnPlateau": lambda m, o: m.ReduceLROnPlateau(o, factor=0.5, patience=2, cooldown=1, min_lr=0.001),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("name", SCHEDULES)
-@pytest.mark.filterwarnings("ignore")
-def test_schedule_equals_torch(name: str) -> None:
-    theirs = [torch.nn.Parameter(torch.ones(2)) for _ in range(2)]
-    ours = [Parameter(Tensor(np.ones(2, np.float32)), name=f"p{i}") for i in range(2)]
-    reference = torch.optim.SGD([{"params": [theirs[0]]}, {"params": [theirs[1]], "lr": 0.03}], lr=0.1, momentum=0.9)
-    ported = optim.SGD([{"params": [ours[0]]}, {"params": [ours[1]], "lr": 0.03}], lr=0.1, momentum=0.9)
-    expected, actual = SCHEDULES[name](torch.optim.lr_scheduler, reference), SCHEDULES[name](lr_scheduler, ported)
-    for step in range(50):
-        reference.step()
-        metric = (math.sin(step * 0.7),) if name == "ReduceLROnPlateau" else ()
-        expected.step(*metric)
-        actual.step(*metric)
-        for a, b, parameter in zip(reference.param_groups, ported.param_groups, ported.lrs):
-            assert b["lr"] == pytest.approx(a["lr"], rel=1e-9)
-            assert float(parameter) == pytest.approx(a["lr"], rel=1e-7)
-            assert b["momentum"] == pytest.approx(a["momentum"], rel=1e-9)
-        assert actual.get_last_lr() == pytest.approx(expected.get_last_lr(), rel=1e-9)
 
 
 # --- data and checkpoints -----------------------------------------------------------------------------------------------------
