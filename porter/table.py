@@ -32,6 +32,7 @@ PREDICATES = frozenset(
     ["is_int", "is_float", "is_number", "is_bool", "is_str", "is_none", "is_tensor", "is_sequence", "is_empty", "is_dtype", "given"]
 )
 LIMIT_NAMES = frozenset(["inputs", "integral", "torch"])  # what a limit may read besides the arguments
+KEPT_TABLES = 8  # compiled forms of other versions of the table, so that two of them do not compile in turns
 TARGETS = ("portable", "CPU", "GPU", "Ascend")
 
 
@@ -290,7 +291,8 @@ def _source_stamp() -> int:
 def _write_cache(cache: Path, entries: list[dict[str, Any]]) -> None:
     try:
         cache.parent.mkdir(parents=True, exist_ok=True)
-        for old in cache.parent.glob("table-*.json"):
+        kept = sorted(cache.parent.glob("table-*.json"), key=lambda path: path.stat().st_mtime_ns)
+        for old in kept[: 1 - KEPT_TABLES]:
             old.unlink(missing_ok=True)
         with tempfile.NamedTemporaryFile("w", dir=cache.parent, delete=False, encoding="utf-8") as temporary:
             json.dump(entries, temporary)

@@ -153,6 +153,16 @@ def test_the_compiled_table_follows_its_files(folder: Path) -> None:
     assert list(load_table.__wrapped__().rows) == ["torch.nn.Another"]
 
 
+def test_two_versions_of_a_table_keep_their_compiled_forms(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(12):
+        (folder / "first.yaml").write_text(GOOD.replace("Thing", f"Thing{number}"))
+        assert list(load_table.__wrapped__().rows) == [f"torch.nn.Thing{number}"]
+    compiled = list((folder.parent.parent / "cache" / "porter").glob("table-*.json"))
+    assert len(compiled) == loader.KEPT_TABLES
+    monkeypatch.setattr(loader, "read_entries", lambda _: pytest.fail("read again"))
+    assert list(load_table.__wrapped__().rows) == ["torch.nn.Thing11"]
+
+
 def test_rows_of_a_table_of_ones_own_win(tmp_path: Path) -> None:
     own = tmp_path / "own.yaml"
     own.write_text("- {torch: torch.nn.ReLU(inplace=False), kind: module, refused: {reason: not here}}\n")
