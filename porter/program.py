@@ -12,6 +12,8 @@ from porter.table import Table
 TORCH_ROOTS = frozenset({"torch", "torchvision", "torchaudio", "einops"})
 
 
+SCRIPT_MODULE = "torch.jit.ScriptModule"  # a network whose methods are compiled one by one
+
 @dataclass
 class Function:
     """A function or method definition."""
@@ -238,7 +240,7 @@ class Program:
             name = self.dotted(cls.module, base)
             if name is None and isinstance(base, ast.Subscript):
                 name = self.dotted(cls.module, base.value)
-            found.append(name or "?")
+            found.append("torch.nn.Module" if name == SCRIPT_MODULE else name or "?")
         return found
 
     def ancestry(self, class_name: str) -> list[str]:

@@ -17,6 +17,7 @@ from porter.rewrite.binding import Binding
 from porter.rewrite.edits import Edit
 from porter.table import Row, emitted_definitions
 
+_COMPILED = frozenset({"torch.jit.ScriptModule", "torch.jit.ScriptFunction", "torch.jit.RecursiveScriptModule", "torch.jit.TracedModule"})
 _BUILTIN_VALUES = {"torch.nn.Module": "mindspore.nn.Cell", "torch.Tensor": "mindspore.Tensor"}
 
 
@@ -117,6 +118,8 @@ class References(Binding):
         if context == "base" and row.kind == "value" and row.alternatives and isinstance(template(row.alternatives[0].to), ast.Tuple):
             self.report(node, "MSP202", f"{name} as a base class: it is several classes here", "derive from the layer that is meant, such as BatchNorm2d", row, symbol=name)
             return None
+        if context == "isinstance" and name in _COMPILED:
+            return "()"  # torch.jit.script and trace give back what they are given
         if row.kind == "value" or row.kind == "attribute":
             return self._value_text(node, row)
         if context in ("annotation", "isinstance") and row.kind == "module":
