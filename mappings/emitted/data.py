@@ -308,9 +308,9 @@ def default_convert(data):
         return Tensor(data)
     if isinstance(data, dict):
         return {key: default_convert(value) for key, value in data.items()}
-    if isinstance(data, tuple):
-        return tuple(default_convert(value) for value in data)
-    return [default_convert(value) for value in data] if isinstance(data, list) else data
+    if isinstance(data, tuple) and hasattr(data, "_fields"):
+        return type(data)(*(default_convert(value) for value in data))
+    return [default_convert(value) for value in data] if isinstance(data, (list, tuple)) else data
 
 
 class BatchSource:
