@@ -20,6 +20,7 @@ from porter.loaders import LOADER, annotated_object, loader_object
 from porter.packed import PACKED, recurrent_result
 from porter.program import Class, Function, Module, Program
 from porter.recognize import TENSOR_ATTRIBUTES, class_name_test, class_of, is_module_call, is_tensor_call
+from porter.sharing import Sharing
 from porter.table import Row
 from porter.trace import Facts, Span
 
@@ -95,6 +96,11 @@ class Inference:
                 self._function(self.program.functions[unit])
             else:
                 self._module(self.program.modules[unit])
+
+    @cached_property
+    def sharing(self) -> Sharing:
+        """Which names hold the same storage, once the kinds are settled."""
+        return Sharing(self)
 
     def kinds_of(self, node: ast.AST) -> Kinds:
         """What is known of an expression; empty where it was never reached."""

@@ -221,7 +221,7 @@ def test_in_place_methods_keep_their_effect(both: Callable[[str], Both], image: 
 
 
 def test_an_in_place_call_that_cannot_be_kept_is_named() -> None:
-    result = convert_source(HEAD + "def run(x: Tensor):\n    b = x * 1\n    b.mul_(2).clamp_(-1, 5)\n    return b\n")
+    result = convert_source(HEAD + "def run(x: Tensor):\n    torch.zeros(3).expand(2, 3)[:1].mul_(2)\n    (x * 1).clamp_(-1, 5).add_(1)\n    return x\n")
     assert {d.code for d in result.diagnostics} == {"MSP204"}
 
 

@@ -63,7 +63,6 @@ class Calls(InPlace):
         if numeric:
             return self._with_numbers(node, numeric)
         name = self.resolve(node.func)
-        self._check_inplace_call(node, name)
         if name is not None and self.program.is_torch(name):
             return self._torch_call(node, name)
         if isinstance(node.func, ast.Attribute):

@@ -45,6 +45,8 @@ class Rewriter(Statements):
         fused = self.fusions.edits(self, node) if self.fusions is not None else None
         if fused is not None:
             return fused
+        if self._named_too and id(node) in self._named_too and isinstance(node, ast.Assign):
+            return self.replace(node.value, f"{self._named_too[id(node)]} = {self.render(node.value)}")
         kind = type(node)
         if kind in _SIMPLE_STATEMENTS and b".pop(" in self.module.data:
             popped = self._popped_first(node)  # type: ignore[arg-type]
@@ -126,6 +128,7 @@ class Rewriter(Statements):
                     edits += self.visit(argument.annotation)
             if node.returns is not None:
                 edits += self.visit(node.returns)
+        self._check_sharing(node)
         with self.inside(node):
             if isinstance(node, ast.FunctionDef):
                 prepare(self, node)

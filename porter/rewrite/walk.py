@@ -43,7 +43,8 @@ class Walk:
         self.quote = '"' if module.text.count('"') > module.text.count("'") else "'"
         self._removed: dict[tuple[int, str], set[int]] = {}
         self._closing: dict[int, str] = {}
-        self._inplace_cache: dict[str, set[str]] = {}
+        self._links: set[int] = set()
+        self._named_too: dict[int, str] = {}
         self._calls: dict[tuple[int, str], list[Edit]] = {}
         self.replaced: dict[int, str] = {}
         self.current_states: dict[int, str] = {}

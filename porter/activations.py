@@ -1,0 +1,146 @@
+"""Which layers of a network, as built, change their argument in place: nn.ReLU(inplace=True), nn.ReLU(True), a Sequential of them."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Iterator
+
+from porter.program import Class, Function, Module, Program
+
+_CONTAINERS = frozenset({"torch.nn.Sequential", "torch.nn.ModuleList", "torch.nn.ModuleDict"})
+# hand on what they were given, or a view of it
+_PASSING = frozenset(
+    {
+        "torch.nn.Identity",
+        "torch.nn.Flatten",
+        "torch.nn.Unflatten",
+        "torch.nn.Dropout",
+        "torch.nn.Dropout1d",
+        "torch.nn.Dropout2d",
+        "torch.nn.Dropout3d",
+    }
+)
+
+
+def asks_inplace(program: Program, call: ast.Call, name: str | None) -> bool | None:
+    """Whether a call of a torch name asks for a change in place, by keyword or by position; None where that name knows no such thing."""
+    for keyword in call.keywords:
+        if keyword.arg == "inplace":
+            return _maybe_true(keyword.value)
+    for row in program.table.get(name) if name is not None else ():
+        positional = row.signature.positional
+        if "inplace" in positional:
+            at = positional.index("inplace")
+            return (
+                at < len(call.args)
+                and not any(isinstance(a, ast.Starred) for a in call.args)
+                and _maybe_true(call.args[at])
+            )
+    return None
+
+
+def _maybe_true(value: ast.expr) -> bool:
+    """True, and what may be: `inplace=inplace`."""
+    return not isinstance(value, ast.Constant) or value.value is True
+
+
+class InPlaceLayers:
+    """What the attributes of the program's classes do to their argument; `forward_changes` says it of a class of the program."""
+
+    def __init__(self, program: Program, forward_changes: Callable[[str], bool]) -> None:
+        self.program, self.forward_changes = program, forward_changes
+        self._attributes: dict[tuple[str, str], bool] = {}
+        self._building: dict[str, bool] = {}
+        self._following: set[int] = set()
+
+    def attribute(self, class_name: str, attribute: str) -> bool:
+        """Whether `self.attribute(x)` may change x."""
+        key = (class_name, attribute)
+        if key not in self._attributes:
+            self._attributes[key] = any(
+                self._first_changes(cls.module, cls, value)
+                for cls, value in self._assigned(class_name, attribute)
+            )
+        return self._attributes[key]
+
+    def builds_any(self, class_name: str) -> bool:
+        """Whether a class builds any such layer: what is known of layers that only a loop names."""
+        if class_name not in self._building:
+            self._building[class_name] = any(
+                isinstance(node, ast.Call)
+                and asks_inplace(self.program, node, self.program.dotted(cls.module, node.func)) is True
+                for cls in self._family(class_name)
+                for node in ast.walk(cls.node)
+            )
+        return self._building[class_name]
+
+    def _family(self, class_name: str) -> Iterator[Class]:
+        for name in self.program.ancestry(class_name):
+            if name in self.program.classes:
+                yield self.program.classes[name]
+
+    def _assigned(self, class_name: str, attribute: str) -> Iterator[tuple[Class, ast.expr]]:
+        for cls in self._family(class_name):
+            for node in ast.walk(cls.node):
+                if isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None:
+                    targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+                    if any(
+                        isinstance(t, ast.Attribute) and t.attr == attribute and isinstance(t.value, ast.Name)
+                        for t in targets
+                    ):
+                        yield cls, node.value
+
+    def _first_changes(self, module: Module, cls: Class | None, value: ast.expr) -> bool:
+        """Whether the first layer that does anything changes its argument."""
+        if isinstance(value, ast.IfExp):
+            return self._first_changes(module, cls, value.body) or self._first_changes(
+                module, cls, value.orelse
+            )
+        if isinstance(value, ast.List | ast.Tuple):
+            return any(self._first_changes(module, cls, e) for e in value.elts)
+        if isinstance(value, ast.ListComp):
+            return self._first_changes(module, cls, value.elt)
+        if not isinstance(value, ast.Call):
+            return False
+        name = self.program.dotted(module, value.func)
+        if name in _CONTAINERS:
+            return self._in_container(module, cls, value, all_of_them=name != "torch.nn.Sequential")
+        asked = asks_inplace(self.program, value, name)
+        if asked is None and name in self.program.classes:
+            return self.forward_changes(name)
+        if asked is None and name in self.program.functions:
+            return self._made_by(self.program.functions[name])
+        return asked is True
+
+    def _in_container(self, module: Module, cls: Class | None, value: ast.Call, *, all_of_them: bool) -> bool:
+        for layer in value.args:
+            if isinstance(layer, ast.Starred) or not isinstance(
+                layer, ast.Call | ast.IfExp | ast.List | ast.ListComp | ast.Tuple
+            ):
+                return cls is None or self.builds_any(cls.name)
+            if self._first_changes(module, cls, layer):
+                return True
+            if not all_of_them and not (
+                isinstance(layer, ast.Call) and self.program.dotted(module, layer.func) in _PASSING
+            ):
+                return False
+        return False
+
+    def _made_by(self, function: Function) -> bool:
+        """Whether what a function returns is such a layer; a value that it puts together under a name may be any that it builds."""
+        if id(function.node) in self._following:
+            return False
+        self._following.add(id(function.node))
+        try:
+            returned = [
+                n.value for n in ast.walk(function.node) if isinstance(n, ast.Return) and n.value is not None
+            ]
+            if all(isinstance(r, ast.Call) for r in returned):
+                return any(self._first_changes(function.module, None, r) for r in returned)
+            calls = [n for n in ast.walk(function.node) if isinstance(n, ast.Call)]
+            return any(
+                asks_inplace(self.program, c, self.program.dotted(function.module, c.func)) is True
+                for c in calls
+            )
+        finally:
+            self._following.discard(id(function.node))
