@@ -39,9 +39,39 @@ def asks_inplace(program: Program, call: ast.Call, name: str | None) -> bool | N
     return None
 
 
+def always_inplace(program: Program, call: ast.Call, name: str | None) -> bool:
+    """Whether a call of a torch name asks for a change in place in so many words."""
+    if name is None or asks_inplace(program, call, name) is not True or not program.is_torch(name):
+        return False
+    said = [k.value for k in call.keywords if k.arg == "inplace"] or [call.args[r.signature.positional.index("inplace")] for r in program.table.get(name)[:1]]
+    return isinstance(said[0], ast.Constant)
+
+
 def _maybe_true(value: ast.expr) -> bool:
     """True, and what may be: `inplace=inplace`."""
     return not isinstance(value, ast.Constant) or value.value is True
+
+
+def _elements(function: ast.FunctionDef, name: str) -> Iterator[tuple[ast.stmt, ast.expr]]:
+    """What a function puts into a list, in the order of the text."""
+    statements = [n for n in ast.walk(function) if isinstance(n, ast.Assign | ast.AnnAssign | ast.AugAssign | ast.Expr)]
+    for node in sorted(statements, key=lambda n: (n.lineno, n.col_offset)):
+        value = node.value
+        if isinstance(node, ast.Expr):
+            if isinstance(value, ast.Call) and isinstance(value.func, ast.Attribute) and _is_name(value.func.value, name):
+                for given in value.args if value.func.attr in ("append", "extend") else ():
+                    yield from ((node, e) for e in (given.elts if isinstance(given, ast.List | ast.Tuple) else [given]))
+            continue
+        targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+        if value is not None and any(_is_name(t, name) for t in targets):
+            parts = [value.left, value.right] if isinstance(value, ast.BinOp) else [value]
+            for part in parts:
+                if not _is_name(part, name):
+                    yield from ((node, e) for e in (part.elts if isinstance(part, ast.List | ast.Tuple) else [part]))
+
+
+def _is_name(node: ast.expr, name: str) -> bool:
+    return isinstance(node, ast.Name) and node.id == name
 
 
 class InPlaceLayers:
@@ -62,6 +92,13 @@ class InPlaceLayers:
                 for cls, value in self._assigned(class_name, attribute)
             )
         return self._attributes[key]
+
+    def certain(self, class_name: str, attribute: str) -> bool:
+        """Whether `self.attribute(x)` is one activation that always changes x and gives it back."""
+        assigned = [(cls, value) for cls, value in self._assigned(class_name, attribute)]
+        return bool(assigned) and all(
+            isinstance(value, ast.Call) and always_inplace(self.program, value, self.program.dotted(cls.module, value.func)) for cls, value in assigned
+        )
 
     def builds_any(self, class_name: str) -> bool:
         """Whether a class builds any such layer: what is known of layers that only a loop names."""
@@ -114,15 +151,32 @@ class InPlaceLayers:
 
     def _in_container(self, module: Module, cls: Class | None, value: ast.Call, *, all_of_them: bool) -> bool:
         for layer in value.args:
-            if isinstance(layer, ast.Starred) or not isinstance(
-                layer, ast.Call | ast.IfExp | ast.List | ast.ListComp | ast.Tuple
-            ):
+            if isinstance(layer, ast.Starred) and isinstance(layer.value, ast.Name):
+                return self._list_changes(module, cls, layer.value)
+            if not isinstance(layer, ast.Call | ast.IfExp | ast.List | ast.ListComp | ast.Tuple):
                 return cls is None or self.builds_any(cls.name)
             if self._first_changes(module, cls, layer):
                 return True
             if not all_of_them and not (
                 isinstance(layer, ast.Call) and self.program.dotted(module, layer.func) in _PASSING
             ):
+                return False
+        return False
+
+    def _list_changes(self, module: Module, cls: Class | None, name: ast.Name) -> bool:
+        """The same of a list that a function fills before it hands it on: `layers = [...]`, `layers.append(...)`, `layers += [...]`."""
+        at: ast.AST | None = name
+        while at is not None and not isinstance(at, ast.FunctionDef):
+            at = module.explored.parents.get(id(at))
+        if at is None:
+            return cls is None or self.builds_any(cls.name)
+        for statement, element in _elements(at, name.id):
+            if not isinstance(element, ast.Call | ast.IfExp):
+                return cls is None or self.builds_any(cls.name)
+            if self._first_changes(module, cls, element):
+                return True
+            always = module.explored.parents.get(id(statement)) is at
+            if always and not (isinstance(element, ast.Call) and self.program.dotted(module, element.func) in _PASSING):
                 return False
         return False
 

@@ -55,9 +55,7 @@ class Token:
     part: Part = None
 
     def meets(self, other: Token) -> bool:
-        return (self.root, self.age) == (other.root, other.age) and (
-            self.part is None or other.part is None or self.part == other.part
-        )
+        return (self.root, self.age) == (other.root, other.age) and not _disjoint(self.part, other.part)
 
 
 Tokens = frozenset[Token]

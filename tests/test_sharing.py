@@ -34,6 +34,10 @@ class Net(nn.Module):
     def __init__(self):
         super().__init__()
         layers = [nn.LeakyReLU(0.2, True), nn.Conv2d(3, 3, 1)]
+        others = []
+        others.append(nn.Conv2d(3, 3, 1))
+        others += [nn.ReLU(inplace=True)]
+        self.other = nn.Sequential(*others)
         self.pre = Pre()
         self.down = nn.Sequential(*layers)
         self.first = nn.Sequential(nn.ReLU(inplace=True), nn.Conv2d(3, 3, 1))
@@ -68,6 +72,7 @@ SEEN = {
 UNSEEN = {
     "the name is bound anew": "r = x\nx = self.conv(x)\nx = self.act(x)\nx += r\nreturn x",
     "the activation comes second": "return x + self.late(x)",
+    "the activation is second in a list": "y = self.other(x)\nreturn x + y",
     "made by a function, the activation second": "return x + self.made(x)",
     "asked not to": "y = self.pure(x)\nreturn x + y",
     "only the shape is read": "r = x\nx = self.act(x)\nreturn x.reshape(r.shape[0], -1, *r.size()[2:])",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 
 from porter import kinds as K
-from porter.activations import asks_inplace
+from porter.activations import always_inplace, asks_inplace
 from porter.rewrite.attributes import Attributes
 from porter.rewrite.edits import Edit
 from porter.rewrite.walk import all_arguments
@@ -159,6 +159,9 @@ class InPlace(Attributes):
             return False
         if not (isinstance(statement, ast.Assign) and statement.value is call and all(isinstance(t, ast.Name) for t in statement.targets)):
             return False
+        name = self.resolve(call.func)
+        if not (self._is_inplace_layer(call.func) or (name is not None and always_inplace(self.program, call, name))):
+            return False
         self._named_too[id(statement)] = seen.name
         return True
 
@@ -174,7 +177,7 @@ class InPlace(Attributes):
             and self.classes
         ):
             return False
-        return self.inference.sharing.layers.attribute(self.classes[-1], func.attr)
+        return self.inference.sharing.layers.certain(self.classes[-1], func.attr)
 
     def _inplace_value(self, node: ast.Call, func: ast.Attribute, rows: tuple[Row, ...]) -> list[Edit]:
         """An in-place method whose value is used: right where nobody reads the receiver again."""
