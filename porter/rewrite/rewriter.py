@@ -15,6 +15,7 @@ from porter.parameter_names import check_names
 from porter.program import Module, Program
 from porter.rewrite.edits import Edit
 from porter.rewrite.statements import Statements
+from porter.rewrite.unpacking import device_apart
 from porter.rewrite.walk import RENAMED_METHODS, all_arguments
 from porter.training import Training
 
@@ -48,6 +49,10 @@ class Rewriter(Statements):
         if self._named_too and id(node) in self._named_too and isinstance(node, ast.Assign):
             return self.replace(node.value, f"{self._named_too[id(node)]} = {self.render(node.value)}")
         kind = type(node)
+        if kind is ast.Assign and self.functions:
+            apart = device_apart(self, node)  # type: ignore[arg-type]
+            if apart is not None:
+                return with_comments(self, node, apart)  # type: ignore[arg-type]
         if kind in _SIMPLE_STATEMENTS and b".pop(" in self.module.data:
             popped = self._popped_first(node)  # type: ignore[arg-type]
             if popped is not None:
