@@ -253,3 +253,18 @@ def test_a_schedule_of_the_momentum_is_not_compiled() -> None:
         lr_scheduler.ScheduleStep(made("StepLR", "SGD")[3])
     finally:
         mindspore.set_context(mode=mindspore.PYNATIVE_MODE)
+
+
+@pytest.mark.slow
+def test_a_compiled_step_takes_many_parameters() -> None:
+    ours = [Parameter(Tensor(np.ones(2, np.float32)), name=f"p{i}") for i in range(400)]
+    optimizer = optim.SGD([{"params": ours[:200]}, {"params": ours[200:], "weight_decay": 0.1}], lr=0.1, momentum=0.9)
+    mindspore.set_context(mode=mindspore.GRAPH_MODE)
+    try:
+        for _ in range(2):
+            optimizer(tuple(Tensor(np.ones(2, np.float32)) for _ in ours))
+    finally:
+        mindspore.set_context(mode=mindspore.PYNATIVE_MODE)
+    # the first step is 0.1 * g, the second 0.1 * (g + 0.9 g) with g = 1, or with the decay 1.1 and then 0.1 * 0.89 + 1
+    assert all(np.abs(p.asnumpy() - 0.71).max() <= 1e-6 for p in ours[:200])
+    assert all(np.abs(p.asnumpy() - (0.89 - 0.1 * (0.9 * 1.1 + 1.089))).max() <= 1e-6 for p in ours[200:])

@@ -81,6 +81,8 @@ class Optimizer(nn.Cell):
         self.states.append([self.named_state(p, first + i, settings) for i, p in enumerate(params)])
         self.trained.append([p.requires_grad for p in params])
         parameters = (*self.parameters, *params)
+        # in GRAPH mode the update of each parameter is a few calls deeper than that of the one before
+        mindspore.set_recursion_limit(1000 + 6 * len(parameters))
         unique = len({p.name for p in parameters}) == len(parameters)
         self.parameters = ParameterTuple(parameters) if unique else parameters
 

@@ -200,9 +200,9 @@ def default_convert(data):
         return Tensor(data)
     if isinstance(data, dict):
         return {key: default_convert(value) for key, value in data.items()}
-    if isinstance(data, tuple):
-        return tuple(default_convert(value) for value in data)
-    return [default_convert(value) for value in data] if isinstance(data, list) else data
+    if isinstance(data, tuple) and hasattr(data, "_fields"):
+        return type(data)(*(default_convert(value) for value in data))
+    return [default_convert(value) for value in data] if isinstance(data, (list, tuple)) else data
 
 
 class DataLoader:
@@ -781,6 +781,8 @@ class Optimizer(nn.Cell):
         self.states.append([self.named_state(p, first + i, settings) for i, p in enumerate(params)])
         self.trained.append([p.requires_grad for p in params])
         parameters = (*self.parameters, *params)
+        # in GRAPH mode the update of each parameter is a few calls deeper than that of the one before
+        mindspore.set_recursion_limit(1000 + 6 * len(parameters))
         unique = len({p.name for p in parameters}) == len(parameters)
         self.parameters = ParameterTuple(parameters) if unique else parameters
 
