@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from porter import kinds as K
 from porter.kinds import ANY, Kind, Kinds
+from porter.nodes import walk
 
 if TYPE_CHECKING:
     from porter.rewrite.rewriter import Rewriter
@@ -36,7 +37,7 @@ def _carrying_kind(rewriter: Rewriter, kind: Kind, seen: set[str]) -> bool:
     if kind.name in ("function", "bound") and kind.of in rewriter.program.functions and kind.of not in seen:
         seen.add(kind.of)
         body = rewriter.program.functions[kind.of].node
-        return any(carrying_call(rewriter, n, seen) for n in ast.walk(body) if isinstance(n, ast.Call))
+        return any(carrying_call(rewriter, n, seen) for n in walk(body) if isinstance(n, ast.Call))
     if kind.name == "module_method":
         return kind.of == "forward"
     return kind.name in ("lambda", "partial")
@@ -46,7 +47,7 @@ def networks_in(rewriter: Rewriter, statements: list[ast.stmt]) -> set[str]:
     """Names of the networks that statements call."""
     found = set()
     for statement in statements:
-        for node in ast.walk(statement):
+        for node in walk(statement):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name | ast.Attribute):
                 known = K.without_none(rewriter.kinds(node.func)) - ANY
                 if known and all(k.name == "object" and rewriter._is_cell(k.of) for k in known) and _has_parameters(rewriter, known):

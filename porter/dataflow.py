@@ -5,6 +5,8 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
+from porter.nodes import children, walk
+
 GROWING = frozenset(["append", "extend", "insert", "add", "update"])
 
 
@@ -34,12 +36,12 @@ def names_read(node: ast.AST) -> set[str]:
             found.add(current.id)
         if isinstance(current, ast.AugAssign) and (target := dotted(current.target)):
             found.add(target)
-        stack.extend(ast.iter_child_nodes(current))
+        stack.extend(children(current))
     return found
 
 
 def stored(node: ast.stmt) -> list[ast.expr]:
-    return [n for n in ast.walk(node) if isinstance(n, ast.Name | ast.Attribute) and isinstance(n.ctx, ast.Store)]
+    return [n for n in walk(node) if isinstance(n, ast.Name | ast.Attribute) and isinstance(n.ctx, ast.Store)]
 
 
 def names_bound(node: ast.stmt) -> set[str]:
@@ -47,7 +49,7 @@ def names_bound(node: ast.stmt) -> set[str]:
     found: set[str] = set()
     if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
         return {node.name}
-    for child in ast.walk(node):
+    for child in walk(node):
         if isinstance(child, ast.Name | ast.Attribute | ast.Subscript) and isinstance(child.ctx, ast.Store):
             base = child.value if isinstance(child, ast.Subscript) else child
             key = dotted(base)
@@ -59,7 +61,7 @@ def names_bound(node: ast.stmt) -> set[str]:
 def containers_grown(node: ast.stmt) -> set[str]:
     """Containers that a statement adds to: losses.append(...)."""
     found = set()
-    for child in ast.walk(node):
+    for child in walk(node):
         if isinstance(child, ast.Call) and isinstance(child.func, ast.Attribute) and child.func.attr in GROWING:
             key = dotted(child.func.value)
             if key:
@@ -73,8 +75,8 @@ def own_nodes(node: ast.AST) -> Iterator[ast.AST]:
     if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Lambda):
         return
     if isinstance(node, ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp):
-        own = {n.id for g in node.generators for n in ast.walk(g.target) if isinstance(n, ast.Name)}
-        for child in ast.walk(node):
+        own = {n.id for g in node.generators for n in walk(g.target) if isinstance(n, ast.Name)}
+        for child in walk(node):
             if isinstance(child, ast.Name) and child.id not in own:
                 yield child
         return
@@ -85,7 +87,7 @@ def own_nodes(node: ast.AST) -> Iterator[ast.AST]:
     elif isinstance(node, ast.For):
         order = [node.iter, node.target, *node.body, *node.orelse]
     else:
-        order = list(ast.iter_child_nodes(node))
+        order = list(children(node))
     yield node
     for child in order:
         yield from own_nodes(child)
@@ -147,7 +149,7 @@ def surely_bound(statement: ast.stmt) -> set[str]:
 def loop_targets(statement: ast.stmt) -> set[str]:
     if not isinstance(statement, ast.For):
         return set()
-    return {n.id for n in ast.walk(statement.target) if isinstance(n, ast.Name)}
+    return {n.id for n in walk(statement.target) if isinstance(n, ast.Name)}
 
 
 def all_bound(block: list[ast.stmt]) -> set[str]:
@@ -163,7 +165,7 @@ def parameter_names(scope: ast.AST) -> set[str]:
 
 def names_in_scope(scope: ast.Module | ast.FunctionDef | ast.AsyncFunctionDef, apart: list[ast.stmt]) -> set[str]:
     """Names that the scope binds outside of some statements."""
-    skipped = {id(n) for s in apart for n in ast.walk(s)}
+    skipped = {id(n) for s in apart for n in walk(s)}
     found = parameter_names(scope)
     for statement in scope.body:
         for node in own_nodes(statement):
@@ -174,10 +176,10 @@ def names_in_scope(scope: ast.Module | ast.FunctionDef | ast.AsyncFunctionDef, a
 
 def read_later(scope: ast.AST, name: str, apart: list[ast.stmt], last: ast.stmt) -> bool:
     """Whether a name is read after some statements, or in the next round of a loop around them, before it is bound anew."""
-    skipped = {id(n) for s in apart for n in ast.walk(s)}
+    skipped = {id(n) for s in apart for n in walk(s)}
     end = (last.end_lineno or 0, last.end_col_offset or 0)
     events: list[tuple[int, int, str]] = []
-    for node in ast.walk(scope):
+    for node in walk(scope):
         if id(node) in skipped:
             continue
         if isinstance(node, ast.Name) and node.id == name:
@@ -190,7 +192,7 @@ def read_later(scope: ast.AST, name: str, apart: list[ast.stmt], last: ast.stmt)
     after = next((e for e in events if e[:2] > end and (e[2] == "read" or not _conditional(scope, e, last))), None)
     if after is not None and after[2] == "read":
         return True
-    for loop in ast.walk(scope):
+    for loop in walk(scope):
         if isinstance(loop, ast.For | ast.While) and loop.lineno <= last.lineno and end[0] <= (loop.end_lineno or 0):
             first = next((e for e in events if e[0] >= loop.lineno), None)
             if first is not None and first[2] == "read" and first[:2] < end:
@@ -201,10 +203,10 @@ def read_later(scope: ast.AST, name: str, apart: list[ast.stmt], last: ast.stmt)
 def _after_value(scope: ast.AST, events: list[tuple[int, int, str]], name: str) -> list[tuple[int, int, str]]:
     moved = []
     targets = {}
-    for node in ast.walk(scope):
+    for node in walk(scope):
         if isinstance(node, ast.Assign):
             for target in node.targets:
-                for inner in ast.walk(target):
+                for inner in walk(target):
                     if isinstance(inner, ast.Name) and inner.id == name:
                         targets[(inner.lineno, inner.col_offset)] = (node.end_lineno or 0, (node.end_col_offset or 0) + 1)
     for line, column, what in events:
@@ -217,9 +219,9 @@ def _conditional(scope: ast.AST, event: tuple[int, int, str], last: ast.stmt) ->
     """Whether a binding stands in a branch or loop that does not also hold the statements it would replace."""
     return any(
         isinstance(n, ast.If | ast.For | ast.While | ast.Try) and n.lineno <= event[0] <= (n.end_lineno or 0) and not n.lineno <= last.lineno
-        for n in ast.walk(scope)
+        for n in walk(scope)
     )
 
 
 def reads_gradients(scope: ast.AST) -> bool:
-    return any(isinstance(n, ast.Attribute) and n.attr == "grad" for n in ast.walk(scope))
+    return any(isinstance(n, ast.Attribute) and n.attr == "grad" for n in walk(scope))

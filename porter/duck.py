@@ -9,6 +9,8 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
+from porter.nodes import children
+
 TENSOR_ONLY = frozenset(
     [
         "unsqueeze", "unsqueeze_", "squeeze_", "permute", "contiguous", "is_contiguous", "masked_fill", "masked_fill_", "masked_select",
@@ -60,4 +62,4 @@ def _own_nodes(function: ast.FunctionDef | ast.AsyncFunctionDef) -> Iterator[ast
         node = stack.pop()
         yield node
         if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Lambda):
-            stack.extend(ast.iter_child_nodes(node))
+            stack.extend(children(node))

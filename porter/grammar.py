@@ -6,6 +6,7 @@ import ast
 from typing import TYPE_CHECKING
 
 from porter import kinds as K
+from porter.nodes import walk
 from porter.rewrite.edits import Edit
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ def prepare(rewriter: Walk, method: ast.FunctionDef) -> None:
     """Looks at a method that a network runs in its forward pass before its statements are rewritten."""
     if not _runs_in_forward(rewriter, method):
         return
-    for node in ast.walk(method):
+    for node in walk(method):
         refused = _REFUSED.get(type(node))
         if isinstance(node, ast.NamedExpr) and _is_hoistable(rewriter, node):
             refused = None
@@ -145,7 +146,7 @@ def _runs_in_forward(rewriter: Walk, method: ast.FunctionDef) -> bool:
         function = cls.methods.get(name)
         if function is None:
             continue
-        called = {n.attr for n in ast.walk(function.node) if _is_own(n) and isinstance(n, ast.Attribute)}
+        called = {n.attr for n in walk(function.node) if _is_own(n) and isinstance(n, ast.Attribute)}
         waiting += [c for c in called & cls.methods.keys() if c not in reached]
     return method.name in reached and cls.methods.get(method.name) is not None and cls.methods[method.name].node is method
 
@@ -157,7 +158,7 @@ def _is_own(node: ast.AST) -> bool:
 def _written(method: ast.FunctionDef) -> dict[str, list[ast.Attribute]]:
     """Attributes of self that a method assigns."""
     found: dict[str, list[ast.Attribute]] = {}
-    for node in ast.walk(method):
+    for node in walk(method):
         if isinstance(node, ast.Attribute) and _is_own(node) and isinstance(node.ctx, ast.Store):
             found.setdefault(node.attr, []).append(node)
     return found
@@ -169,7 +170,7 @@ def _keep_current(rewriter: Walk, method: ast.FunctionDef, attribute: str, write
     if all(_is_python(rewriter, w) for w in writes):
         return
     last = min((w.lineno, w.col_offset) for w in writes)
-    reads = [n for n in ast.walk(method) if _is_own(n) and isinstance(n, ast.Attribute) and n.attr == attribute and isinstance(n.ctx, ast.Load)]
+    reads = [n for n in walk(method) if _is_own(n) and isinstance(n, ast.Attribute) and n.attr == attribute and isinstance(n.ctx, ast.Load)]
     after = [n for n in reads if (n.lineno, n.col_offset) > last]
     statement = rewriter.parents.get(id(writes[0]))
     if after:
@@ -205,11 +206,11 @@ def _local_for(rewriter: Walk, method: ast.FunctionDef, statement: ast.AST | Non
     """The local name that holds what a statement assigns to an attribute; notes the statement's new form."""
     if not isinstance(statement, ast.Assign) or len(statement.targets) != 1 or statement not in method.body:
         return None
-    stores = [n for n in ast.walk(method) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)]
+    stores = [n for n in walk(method) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)]
     if isinstance(statement.value, ast.Name):
         name = statement.value.id
         return None if any(n.id == name and n.lineno > statement.lineno for n in stores) else name
-    taken = {n.id for n in ast.walk(method) if isinstance(n, ast.Name)} | rewriter.taken
+    taken = {n.id for n in walk(method) if isinstance(n, ast.Name)} | rewriter.taken
     name = attribute.lstrip("_") or "value"
     while name in taken:
         name += "_"
@@ -223,7 +224,7 @@ def _read_elsewhere(rewriter: Walk, method: ast.FunctionDef, attribute: str) -> 
     for other in cls.methods.values():
         if other.node is method or not isinstance(other.node, ast.FunctionDef) or not _runs_in_forward(rewriter, other.node):
             continue
-        for node in ast.walk(other.node):
+        for node in walk(other.node):
             if _is_own(node) and isinstance(node, ast.Attribute) and node.attr == attribute and isinstance(node.ctx, ast.Load):
                 return node
     return None

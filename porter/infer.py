@@ -17,6 +17,7 @@ from porter.duck import MODULE_ONLY, TENSOR_ONLY, proven_names, receiver
 from porter.functions import is_function
 from porter.kinds import ANY, NOTHING, Kind, Kinds, join, one
 from porter.loaders import LOADER, annotated_object, loader_object
+from porter.nodes import children
 from porter.packed import PACKED, recurrent_result
 from porter.program import Class, Function, Module, Program
 from porter.recognize import TENSOR_ATTRIBUTES, class_name_test, class_of, is_module_call, is_tensor_call
@@ -217,7 +218,7 @@ class Inference:
         if method is not None:
             method(node, scope)
             return
-        for child in ast.iter_child_nodes(node):
+        for child in children(node):
             if isinstance(child, ast.expr):
                 self.eval(child, scope)
 
@@ -588,7 +589,7 @@ class Inference:
         if handler is not None:
             kinds: Kinds = getattr(self, handler)(node, scope)
         else:
-            for child in ast.iter_child_nodes(node):
+            for child in children(node):
                 if isinstance(child, ast.expr):
                     self.eval(child, scope)
             kinds = ANY

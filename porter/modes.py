@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from porter import kinds as K
 from porter.kinds import ANY
+from porter.nodes import children, walk
 
 if TYPE_CHECKING:
     from porter.rewrite.rewriter import Rewriter
@@ -83,7 +84,7 @@ def _training_scopes(rewriter: Rewriter) -> list[list[ast.Call]]:
 
 
 def _in_module(tree: ast.Module) -> Iterator[list[ast.Call]]:
-    scopes = [tree, *(n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef))]
+    scopes = [tree, *(n for n in walk(tree) if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef))]
     for scope in scopes:
         calls = [c for statement in scope.body for c in _own_calls(statement)]
         backward = [c.lineno for c in calls if isinstance(c.func, ast.Attribute) and c.func.attr == "backward"]
@@ -96,7 +97,7 @@ def _own_calls(node: ast.AST) -> Iterator[ast.Call]:
         return
     if isinstance(node, ast.Call):
         yield node
-    for child in ast.iter_child_nodes(node):
+    for child in children(node):
         yield from _own_calls(child)
 
 

@@ -6,6 +6,8 @@ import ast
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from porter.nodes import walk
+
 if TYPE_CHECKING:
     from porter.rewrite.rewriter import Rewriter
 
@@ -15,11 +17,11 @@ KEYED = frozenset({"state_dict", "load"})
 
 def check_names(rewriter: Rewriter, function: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
     """Reports a lookup of a state dict, made in the same function, by a name of a parameter."""
-    states = {t.id for n in ast.walk(function) if isinstance(n, ast.Assign) and _calls(n.value, KEYED) for t in n.targets if isinstance(t, ast.Name)}
+    states = {t.id for n in walk(function) if isinstance(n, ast.Assign) and _calls(n.value, KEYED) for t in n.targets if isinstance(t, ast.Name)}
     if not states:
         return
     names = set(_loop_names(function))
-    for node in ast.walk(function):
+    for node in walk(function):
         key = _lookup(node, states)
         if isinstance(key, ast.Name) and key.id in names:
             rewriter.report(
@@ -34,8 +36,8 @@ def _calls(node: ast.AST, methods: frozenset[str]) -> bool:
 
 def _loop_names(function: ast.AST) -> Iterator[str]:
     """First targets of loops over named parameters."""
-    for node in ast.walk(function):
-        if isinstance(node, ast.For | ast.comprehension) and any(_calls(n, NAMING) for n in ast.walk(node.iter)):
+    for node in walk(function):
+        if isinstance(node, ast.For | ast.comprehension) and any(_calls(n, NAMING) for n in walk(node.iter)):
             first = node.target.elts[0] if isinstance(node.target, ast.Tuple) else None
             if isinstance(first, ast.Name):
                 yield first.id

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from porter import kinds as K
+from porter.nodes import children, walk
 from porter.rewrite.edits import Edit
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ def _is_dataset(rewriter: Rewriter, node: ast.FunctionDef) -> bool:
 
 
 def _uses_tensors(rewriter: Rewriter, node: ast.FunctionDef) -> bool:
-    for child in (c for statement in node.body for c in ast.walk(statement)):
+    for child in (c for statement in node.body for c in walk(statement)):
         if isinstance(child, ast.Call):
             name = _torch_name(rewriter, child.func)
             if name or (isinstance(child.func, ast.Attribute) and K.is_tensor(rewriter.kinds(child.func.value))):
@@ -82,7 +83,7 @@ class _Numpy:
     def _annotation(self, node: ast.expr) -> list[Edit]:
         if _torch_name(self.rewriter, node) == "torch.Tensor":
             return self.rewriter.replace(node, f"{self.np}.ndarray")
-        return [e for child in ast.iter_child_nodes(node) if isinstance(child, ast.expr) for e in self._annotation(child)]
+        return [e for child in children(node) if isinstance(child, ast.expr) for e in self._annotation(child)]
 
     def visit(self, node: ast.AST) -> list[Edit]:
         if isinstance(node, ast.Call):
@@ -95,7 +96,7 @@ class _Numpy:
                 return self.rewriter.replace(node, self._dtype(node))
         if self._is_held_tensor(node):
             return self.rewriter.replace(node, f"{self.rewriter.module.source(node)}.asnumpy()")
-        return [e for child in ast.iter_child_nodes(node) for e in self.visit(child)]
+        return [e for child in children(node) for e in self.visit(child)]
 
     def _is_held_tensor(self, node: ast.AST) -> bool:
         """`self.data`, which the data set holds as a tensor: its array is the same memory and costs less to index."""

@@ -6,6 +6,8 @@ import ast
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from porter.nodes import walk
+
 Block = list[ast.stmt]
 
 
@@ -54,13 +56,13 @@ class Step:
 
 def scopes_of(tree: ast.Module) -> Iterator[ast.Module | ast.FunctionDef | ast.AsyncFunctionDef]:
     yield tree
-    for node in ast.walk(tree):
+    for node in walk(tree):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             yield node
 
 
 def mentions_backward(scope: ast.AST) -> bool:
-    return any(isinstance(n, ast.Attribute) and n.attr == "backward" for n in ast.walk(scope))
+    return any(isinstance(n, ast.Attribute) and n.attr == "backward" for n in walk(scope))
 
 
 def places_in(block: Block, around: tuple[Place, ...]) -> Iterator[Place]:

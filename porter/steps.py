@@ -26,6 +26,7 @@ from porter.dataflow import (
     surely_bound,
 )
 from porter.kinds import ANY, Kinds
+from porter.nodes import walk
 from porter.places import Backward, Place, Step, argument, call_of, places_in, target_like
 
 if TYPE_CHECKING:
@@ -229,11 +230,11 @@ class StepFinder:
 
     def _problem(self, region: list[ast.stmt], again: list[ast.stmt]) -> str:
         for statement in [*again, *region]:
-            for node in ast.walk(statement):
+            for node in walk(statement):
                 if isinstance(node, ast.Return | ast.Yield | ast.YieldFrom | ast.Await | ast.Global | ast.Nonlocal | ast.Delete):
                     return "a statement between leaves it or changes names outside"
                 if isinstance(node, ast.Break | ast.Continue) and not any(
-                    isinstance(n, ast.For | ast.While) and node in ast.walk(n) for n in ast.walk(statement)
+                    isinstance(n, ast.For | ast.While) and node in walk(n) for n in walk(statement)
                 ):
                     return "a statement between leaves the loop"
         return ""
@@ -246,17 +247,17 @@ class StepFinder:
                 if self._carries(statement) and any(K.is_tensor(self._kinds(t)) for t in stored(statement)):
                     return f"{', '.join(sorted(names_bound(statement)))} carries a gradient into the loop from outside"
         for statement in region:
-            for node in ast.walk(statement):
+            for node in walk(statement):
                 if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "self":
                     if isinstance(node.ctx, ast.Load) and K.is_tensor(self._kinds(node)) and self._assigned_elsewhere(node, region):
                         return f"self.{node.attr} carries a gradient from another method"
         return ""
 
     def _assigned_elsewhere(self, node: ast.Attribute, region: list[ast.stmt]) -> bool:
-        own = {id(n) for s in region for n in ast.walk(s)}
-        if any(isinstance(n, ast.Attribute) and n.attr == node.attr and isinstance(n.ctx, ast.Store) for s in region for n in ast.walk(s)):
+        own = {id(n) for s in region for n in walk(s)}
+        if any(isinstance(n, ast.Attribute) and n.attr == node.attr and isinstance(n.ctx, ast.Store) for s in region for n in walk(s)):
             return False
-        for statement in ast.walk(self.rewriter.module.tree):
+        for statement in walk(self.rewriter.module.tree):
             if isinstance(statement, ast.Assign) and id(statement) not in own:
                 for target in statement.targets:
                     if ast.unparse(target) == f"self.{node.attr}" and self._carries(statement):
@@ -269,10 +270,10 @@ class StepFinder:
         """Whether a statement may compute something that depends on parameters of a network."""
         if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
             return False
-        return any(self._carrying_call(n) for n in ast.walk(statement) if isinstance(n, ast.Call))
+        return any(self._carrying_call(n) for n in walk(statement) if isinstance(n, ast.Call))
 
     def _carries_expression(self, node: ast.expr) -> bool:
-        return any(self._carrying_call(n) for n in ast.walk(node) if isinstance(n, ast.Call))
+        return any(self._carrying_call(n) for n in walk(node) if isinstance(n, ast.Call))
 
     def _carrying_call(self, call: ast.Call) -> bool:
         return carrying_call(self.rewriter, call, set())
@@ -303,7 +304,7 @@ class StepFinder:
     def _optimizers_of(self, network: str) -> list[str]:
         """Optimizers that were made from the parameters of just this network."""
         found = []
-        for node in ast.walk(self.rewriter.module.tree):
+        for node in walk(self.rewriter.module.tree):
             if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call) and node.value.args:
                 if ast.unparse(node.value.args[0]) == f"{network}.parameters()":
                     found += [ast.unparse(t) for t in node.targets]
@@ -408,7 +409,7 @@ class StepFinder:
         bindings = [s for s in step.region if name in plain_binds(s)]
         if any(isinstance(s, ast.Assign) and self._carries(s) for s in bindings):
             return True
-        uses = [n for n in ast.walk(self.node) if isinstance(n, ast.Name) and n.id == name and isinstance(n.ctx, ast.Load)]
+        uses = [n for n in walk(self.node) if isinstance(n, ast.Name) and n.id == name and isinstance(n.ctx, ast.Load)]
         known = [found for n in uses if (found := self.rewriter.kinds(n))]
         return bool(known) and all(K.is_tensor(k) for k in known)
 

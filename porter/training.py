@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from porter.carrying import networks_in
 from porter.modes import hides_training_mode, needs_training_mode
+from porter.nodes import walk
 from porter.pipeline import numpy_edits
 from porter.places import Backward, argument, call_of, mentions_backward, scopes_of, target_like
 from porter.rewrite.edits import Edit, dedent
@@ -157,7 +158,7 @@ class Training:
         self.rendering, before = True, self.rendering
         try:
             edits = [e for n in nodes for e in (rewriter._statement(n, "") if id(n) in self.removed else rewriter.visit(n))]
-            edits += [e for n in nodes for child in ast.walk(n) if child is not n and id(child) in self.removed
+            edits += [e for n in nodes for child in walk(n) if child is not n and id(child) in self.removed
                       for e in (rewriter._statement(child, "") if isinstance(child, ast.stmt) else [])]  # fmt: skip
         finally:
             self.rendering = before
@@ -258,7 +259,7 @@ def used_names(rewriter: Rewriter) -> set[str]:
     return {q for m in rewriter.program.modules.values() for q in m.imports.values()} | {
         name
         for m in rewriter.program.modules.values()
-        for n in ast.walk(m.tree)
+        for n in walk(m.tree)
         if isinstance(n, ast.Attribute) and n.attr == "DistributedDataParallel"
         for name in [rewriter.program.dotted(m, n) or ""]
     }
@@ -294,7 +295,7 @@ def vanishing(rewriter: Rewriter, node: ast.Assign) -> list[Edit] | None:
     source = rewriter.module.data[slice(*rewriter.span(node.value))]
     if len(node.targets) != 1 or not (b".to" in source or b".cuda" in source or b".cpu" in source):
         return None
-    if not any(isinstance(n, ast.Attribute) and n.attr in ("to", "cuda", "cpu") for n in ast.walk(node.value)):
+    if not any(isinstance(n, ast.Attribute) and n.attr in ("to", "cuda", "cpu") for n in walk(node.value)):
         return None
     edits = rewriter.visit_Assign(node)
     value = rewriter.splice(*rewriter.span(node.value), [e for e in edits if e.start >= rewriter.span(node.value)[0]])

@@ -6,6 +6,7 @@ import ast
 
 from porter import kinds as K
 from porter.activations import always_inplace, asks_inplace
+from porter.nodes import walk
 from porter.rewrite.attributes import Attributes
 from porter.rewrite.edits import Edit
 from porter.rewrite.walk import all_arguments
@@ -219,7 +220,7 @@ def _is_callers(function: ast.AST, name: str, node: ast.stmt) -> bool:
         a.arg for a in all_arguments(function.args)
     }:
         return False
-    for other in ast.walk(function):
+    for other in walk(function):
         if (
             isinstance(other, ast.Name)
             and other.id == name
@@ -235,11 +236,11 @@ def read_after(function: ast.AST, name: str, node: ast.AST) -> bool:
     line = (getattr(node, "end_lineno", 0), getattr(node, "end_col_offset", 0))
     loops = [
         n
-        for n in ast.walk(function)
+        for n in walk(function)
         if isinstance(n, ast.For | ast.While) and n.lineno <= line[0] <= (n.end_lineno or 0)
     ]
     events: list[tuple[int, int, str]] = []
-    for n in ast.walk(function):
+    for n in walk(function):
         if isinstance(n, ast.Name) and n.id == name:
             if isinstance(n.ctx, ast.Load):
                 events.append((n.lineno, n.col_offset, "read"))
@@ -252,7 +253,7 @@ def read_after(function: ast.AST, name: str, node: ast.AST) -> bool:
             if not any(
                 isinstance(p, ast.If | ast.For | ast.While | ast.Try)
                 and p.lineno <= event[0] <= (p.end_lineno or 0)
-                for p in ast.walk(function)
+                for p in walk(function)
             ):
                 return False
     for loop in loops:

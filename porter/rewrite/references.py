@@ -12,6 +12,7 @@ from porter.expression import Site, inline
 from porter.guards import constant_of
 from porter.kinds import ANY, Kinds
 from porter.members import CELL_MEMBERS, own_name
+from porter.nodes import children
 from porter.packed import NO_FIELDS, PACKED, PAD_FIRST, is_packed, tells_apart
 from porter.rewrite.binding import Binding
 from porter.rewrite.edits import Edit
@@ -266,7 +267,7 @@ def _dotted_parts(node: ast.AST) -> Iterator[ast.Name | ast.Attribute]:
     if isinstance(node, ast.Name | ast.Attribute):
         yield node
         return
-    for child in ast.iter_child_nodes(node):
+    for child in children(node):
         yield from _dotted_parts(child)
 
 

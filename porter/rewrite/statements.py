@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from porter import kinds as K
 from porter.grammar import statement_edits
 from porter.guards import constant_of
+from porter.nodes import walk
 from porter.program import absolute
 from porter.rewrite.calls import Calls
 from porter.rewrite.edits import Edit, dedent
@@ -85,7 +86,7 @@ class Statements(Calls):
             return None
         if not self.functions or not self.classes or not self.program.mixes_into_module(self.classes[-1]):
             return None
-        bound = {n.id for n in ast.walk(generator.target) if isinstance(n, ast.Name)}
+        bound = {n.id for n in walk(generator.target) if isinstance(n, ast.Name)}
         if not self._reads(elements.elt, func.value) or bound & {n.id for n in self._names_outside(node)}:
             return None
         target, loop = self.module.source(generator.target), self.render(generator.iter)
@@ -94,12 +95,12 @@ class Statements(Calls):
 
     def _reads(self, node: ast.AST, subject: ast.expr) -> bool:
         wanted = ast.unparse(subject)
-        return any(isinstance(n, ast.Name | ast.Attribute) and ast.unparse(n) == wanted for n in ast.walk(node))
+        return any(isinstance(n, ast.Name | ast.Attribute) and ast.unparse(n) == wanted for n in walk(node))
 
     def _names_outside(self, node: ast.stmt) -> Iterator[ast.Name]:
         """Names of the function around a statement, those of the statement left out, and '_', which nobody reads."""
-        inside = {id(n) for n in ast.walk(node)}
-        for other in ast.walk(self.functions[-1]):
+        inside = {id(n) for n in walk(node)}
+        for other in walk(self.functions[-1]):
             if isinstance(other, ast.Name) and id(other) not in inside and other.id != "_":
                 yield other
 
@@ -241,7 +242,7 @@ class Statements(Calls):
         assigned = self._assigned_tensors(node)
         if assigned and self.functions and self.classes and self._in_forward():
             return self._without_header(node, assigned)
-        if self._in_forward() and any(self._returns_tensor(n) for s in node.body for n in ast.walk(s)):
+        if self._in_forward() and any(self._returns_tensor(n) for s in node.body for n in walk(s)):
             self.report(node, "MSP205", "a return under no_grad in a forward method", "wrap the result in ops.stop_gradient by hand")
         return self._without_header(node, [])
 
@@ -286,7 +287,7 @@ class Statements(Calls):
     def _assigned_tensors(self, node: ast.With) -> list[str]:
         found: dict[str, None] = {}
         for statement in node.body:
-            for inner in ast.walk(statement):
+            for inner in walk(statement):
                 if isinstance(inner, ast.Name) and isinstance(inner.ctx, ast.Store) and not K.proven(
                     self.kinds(inner), frozenset({"int", "float", "str", "bool"})
                 ):
@@ -307,7 +308,7 @@ def _names(expression: ast.expr) -> set[str]:
 
 
 def _catches_import(handler: ast.ExceptHandler) -> bool:
-    names = {ast.unparse(n) for n in ast.walk(handler.type) if isinstance(n, ast.Name)} if handler.type else {"Exception"}
+    names = {ast.unparse(n) for n in walk(handler.type) if isinstance(n, ast.Name)} if handler.type else {"Exception"}
     return bool(names & {"ImportError", "ModuleNotFoundError", "Exception"})
 
 

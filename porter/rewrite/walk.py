@@ -14,6 +14,7 @@ from porter.expression import is_primary
 from porter.infer import Inference
 from porter.kinds import Kinds
 from porter.layout import LONGEST, fitted
+from porter.nodes import children
 from porter.program import Module, Program
 from porter.rewrite.edits import Edit, Needs
 from porter.table import Row
@@ -159,16 +160,7 @@ class Walk:
         return self._visitors[kind](node)
 
     def children(self, node: ast.AST) -> list[Edit]:
-        edits: list[Edit] = []
-        for name in node._fields:
-            value = getattr(node, name, None)
-            if isinstance(value, ast.AST):
-                edits += self.visit(value)
-            elif isinstance(value, list):
-                for child in value:
-                    if isinstance(child, ast.AST):
-                        edits += self.visit(child)
-        return edits
+        return [edit for child in children(node) for edit in self.visit(child)]
 
     @contextmanager
     def inside(self, node: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda) -> Iterator[None]:
@@ -343,7 +335,7 @@ def _local_names(function: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda) 
                 continue
             if isinstance(node, ast.Lambda):
                 continue
-            stack.extend(ast.iter_child_nodes(node))
+            stack.extend(children(node))
         cached -= declared_global
         function._porter_locals = cached  # type: ignore[union-attr]
     return cached
