@@ -10,8 +10,8 @@ from typing import Generic, Literal, TypeVar
 
 ParameterKind = Literal["positional", "star", "keyword", "double_star"]
 Argument = TypeVar("Argument")
-# numpy's names, which the argument parser of torch's builtins takes for its own (torch/csrc/utils/python_arg_parser.cpp)
-NUMPY_NAMES = {"axis": "dim", "keepdims": "keepdim", "x": "input", "a": "input", "x1": "input", "x2": "other"}
+# names of other overloads, and numpy's names, which the argument parser of torch's builtins takes for its own (torch/csrc/utils/python_arg_parser.cpp)
+NUMPY_NAMES = {"axis": "dim", "keepdims": "keepdim", "x": "input", "a": "input", "x1": "input", "x2": "other", "indices": "indices_or_sections", "sections": "indices_or_sections"}
 
 
 @dataclass(frozen=True)
