@@ -69,12 +69,14 @@ acceptance: lint check
 	$(BIN)/python benchmarks/sweep.py --fresh
 	$(BIN)/python benchmarks/round_trip.py
 	$(BIN)/python benchmarks/bench_forward.py --check
+	$(BIN)/python benchmarks/bench_step.py --check
 
 sweep: $(STAMP)
 	$(BIN)/python benchmarks/sweep.py
 
 bench: $(STAMP)
 	$(BIN)/python benchmarks/bench_forward.py
+	$(BIN)/python benchmarks/bench_step.py
 	$(BIN)/python benchmarks/bench_weights.py
 
 prove: $(STAMP)

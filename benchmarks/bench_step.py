@@ -63,6 +63,7 @@ def main() -> int:
     labels = mindspore.Tensor(numbers.randint(0, 1000, options.batch).astype(np.int32))
     steps = both_steps()
     losses = [[float(step(images, labels).asnumpy()) for _ in range(3)] for step in steps]
+    assert len(set(losses[0])) == 3, "the weights did not move"
     difference = max(abs(a - b) / abs(a) for a, b in zip(*losses))
     seconds: tuple[list[float], list[float]] = ([], [])
     for run in range(options.runs):
