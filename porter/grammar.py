@@ -127,6 +127,15 @@ def set_edits(rewriter: Walk, node: ast.Set) -> list[Edit] | None:
     return rewriter.replace(node, f"({inside}{',' if len(node.elts) == 1 else ''})")
 
 
+def differing_edits(rewriter: Walk, node: ast.BinOp) -> list[Edit] | None:
+    """`exists(a) ^ exists(b)` as `(exists(a) != exists(b))`: a graph has no exclusive or of Python's truth values."""
+    sides = (node.left, node.right)
+    if not isinstance(node.op, ast.BitXor) or not all(K.proven(rewriter.kinds(s), frozenset({"bool"})) for s in sides):
+        return None
+    left, right = (rewriter.render(s) if isinstance(s, ast.Name | ast.Attribute | ast.Call) else f"({rewriter.render(s)})" for s in sides)
+    return rewriter.replace(node, f"({left} != {right})")
+
+
 def _vanishes(rewriter: Walk, node: ast.AST) -> bool:
     """Imports of torch go; nothing else does."""
     if isinstance(node, ast.Import):

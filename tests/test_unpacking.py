@@ -53,3 +53,26 @@ def test_runs_in_a_graph(tmp_path: Path) -> None:
             sys.modules.pop(name, None)
     wanted = reference["Net"]()(torch.from_numpy(image))  # type: ignore[operator]
     np.testing.assert_allclose(found.asnumpy(), wanted.numpy(), rtol=1e-6)
+
+
+XOR = """import torch
+
+
+def exists(value):
+    return value is not None
+
+
+def run(x: torch.Tensor, a=None, b=None):
+    assert exists(a) ^ exists(b), "one of them"
+    odd = not (a is None) ^ exists(b)
+    return (x > 0) ^ (x < 1), 6 ^ 3, odd
+"""
+
+
+def test_exclusive_or_of_truth_values_is_a_comparison() -> None:
+    text = convert_source(XOR).text
+    assert 'assert (exists(a) != exists(b)), "one of them"' in text
+    assert "6 ^ 3" in text and "(x > 0) ^ (x < 1)" in text  # tensors and numbers stay
+    outcomes: dict[str, object] = {}
+    exec("def exists(value):\n    return value is not None\na, b = 1, None\n" + next(line.strip() for line in text.splitlines() if "odd =" in line), outcomes)
+    assert outcomes["odd"] is (not (False ^ False))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from porter import kinds as K
 from porter.comments import with_comments
 from porter.functions import FUNCTION, function_edits, is_function
-from porter.grammar import named_edits, prepare, set_edits
+from porter.grammar import differing_edits, named_edits, prepare, set_edits
 from porter.infer import Inference
 from porter.members import CELL_MEMBERS, own_name
 from porter.parameter_names import check_names
@@ -201,6 +201,10 @@ class Rewriter(Statements):
 
     def visit_NamedExpr(self, node: ast.NamedExpr) -> list[Edit]:
         edits = named_edits(self, node)
+        return self.children(node) if edits is None else edits
+
+    def visit_BinOp(self, node: ast.BinOp) -> list[Edit]:
+        edits = differing_edits(self, node)
         return self.children(node) if edits is None else edits
 
     def visit_Set(self, node: ast.Set) -> list[Edit]:
