@@ -74,6 +74,7 @@ class Record:
         self.parameters: dict[str, float] = {}
 
     def before_loss(self) -> None:
+        self.write("stopped early")
         if len(self.losses) >= self.steps:
             raise Done(0)
 

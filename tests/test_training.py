@@ -545,3 +545,27 @@ def test_a_state_is_carried_from_step_to_step(tmp_path: Path, recurrent: bool) -
     copy_weights(network, cell)
     expected = reference.train(network, data_in, recurrent)
     np.testing.assert_allclose(ported.train(cell, data_in, recurrent), expected, rtol=1e-5)
+
+
+def test_data_that_torch_wrote_is_read_without_torch(tmp_path: Path) -> None:
+    base = torch.arange(24, dtype=torch.float64).reshape(4, 6)
+    saved = {
+        "view": base.T[1:, ::2], "labels": torch.tensor([3, 1]), "half": torch.tensor([1.5, -2.0]).bfloat16(), "flag": torch.tensor(True),
+        "empty": torch.zeros(0, 3), "array": np.arange(3.0), "more": [1, "a", (None, 2.5)], "p": torch.nn.Parameter(torch.ones(2)),
+    }  # fmt: skip
+    torch.save(saved, tmp_path / "data.pt")
+    loaded = serialization.load(tmp_path / "data.pt")
+    assert loaded["more"] == saved["more"] and isinstance(loaded["array"], np.ndarray) and loaded["array"].tolist() == [0, 1, 2]
+    for name in ("view", "labels", "flag", "empty", "p"):
+        expected = saved[name].detach().numpy()  # type: ignore[attr-defined]
+        assert loaded[name].asnumpy().dtype == expected.dtype and np.array_equal(loaded[name].asnumpy(), expected), name
+    assert loaded["half"].dtype == mindspore.bfloat16 and loaded["half"].float().asnumpy().tolist() == [1.5, -2.0]
+
+
+def test_files_of_torch_that_would_run_code_or_are_old_are_refused(tmp_path: Path) -> None:
+    torch.save({"path": tmp_path}, tmp_path / "path.pt")
+    with pytest.raises(ValueError, match="neither a tensor nor a container"):
+        serialization.load(tmp_path / "path.pt")
+    torch.save(torch.ones(2), tmp_path / "old.pt", _use_new_zipfile_serialization=False)
+    with pytest.raises(ValueError, match=r"before 1\.6"):
+        serialization.load(tmp_path / "old.pt")

@@ -1,11 +1,13 @@
 """Checkpoints: torch.save and torch.load in MindSpore's own format; export of networks."""
 
 import contextlib
+import io
 import json
 import os
 import pickle
 import shutil
 import tempfile
+import zipfile
 
 import mindspore
 import numpy as np
@@ -104,13 +106,14 @@ def packed_key(key):
 
 
 def load(f, map_location=None, pickle_module=None, *, weights_only=None, mmap=None, **pickle_load_args):
-    """torch.load of what `save` or mindspore.save_checkpoint wrote, under any file name.
+    """torch.load of what `save` or mindspore.save_checkpoint wrote, under any file name, and of data that torch wrote.
 
-    A pickled network runs code of the file: load only those that you trust.
+    A pickled network runs code of the file: load only those that you trust. A state dict that torch wrote has torch's
+    names: `porter weights` converts it.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it is not a MindSpore checkpoint.
+        ValueError: it is neither a MindSpore checkpoint nor a file of torch with tensors, arrays, numbers and containers.
     """
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, "saved.ckpt")
@@ -124,12 +127,69 @@ def load(f, map_location=None, pickle_module=None, *, weights_only=None, mmap=No
         with open(path, "rb") as copy:
             if copy.read(1) == pickle.PROTO:
                 copy.seek(0)
-                return pickle.load(copy)
+                found = pickle.load(copy)
+                if found == TORCH_MAGIC:
+                    raise ValueError("a file in the format of torch before 1.6: save it anew with a later torch")
+                return found
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                return TorchFile(archive).load()
         tensors = mindspore.load_checkpoint(path)
     structure = tensors.pop(STRUCTURE, None)
     if structure is None:
         return dict(tensors)
     return unpacked(json.loads(str(structure)), tensors)
+
+
+class TorchFile(pickle.Unpickler):
+    """What torch.save wrote, as MindSpore tensors; of classes it makes only arrays and containers, so no code is run."""
+
+    def __init__(self, archive):
+        self.archive = archive
+        name = next(n for n in archive.namelist() if n.endswith("/data.pkl"))
+        self.folder = name.removesuffix("data.pkl")
+        super().__init__(io.BytesIO(archive.read(name)))
+
+    def find_class(self, module, name):
+        if module == "torch._utils" and name in TORCH_REBUILDERS:
+            return TORCH_REBUILDERS[name]
+        if module == "torch" and name in TORCH_STORAGES:
+            return TORCH_STORAGES[name]
+        package = module.replace("numpy._core", "numpy.core")
+        if (package, name) in TORCH_SAFE:
+            return super().find_class(package, name)
+        raise ValueError(f"the file holds {module}.{name}, which is neither a tensor nor a container")
+
+    def persistent_load(self, pid):
+        _, dtype, key, _, _ = pid
+        return np.frombuffer(self.archive.read(f"{self.folder}data/{key}"), dtype)
+
+
+def rebuilt_tensor(storage, offset, size, stride, requires_grad=False, backward_hooks=None, metadata=None):
+    """A tensor from its place in a storage."""
+    steps = [n * storage.itemsize for n in stride]
+    array = np.lib.stride_tricks.as_strided(storage[offset:], size, steps).copy()
+    if storage.dtype == np.dtype("V2"):
+        return Tensor((array.view(np.uint16).astype(np.uint32) << 16).view(np.float32)).astype(mindspore.bfloat16)
+    return Tensor(array)
+
+
+def rebuilt_parameter(data, requires_grad, backward_hooks):
+    """A parameter is read as its tensor."""
+    return data
+
+
+TORCH_MAGIC = 0x1950A86A20F9469CFC6C
+TORCH_REBUILDERS = {"_rebuild_tensor_v2": rebuilt_tensor, "_rebuild_parameter": rebuilt_parameter}
+TORCH_STORAGES = {
+    "FloatStorage": np.float32, "DoubleStorage": np.float64, "HalfStorage": np.float16, "BFloat16Storage": np.dtype("V2"),
+    "LongStorage": np.int64, "IntStorage": np.int32, "ShortStorage": np.int16, "CharStorage": np.int8,
+    "ByteStorage": np.uint8, "BoolStorage": np.bool_, "ComplexFloatStorage": np.complex64,
+}  # fmt: skip
+TORCH_SAFE = {
+    ("numpy.core.multiarray", "_reconstruct"), ("numpy.core.multiarray", "scalar"), ("numpy", "ndarray"), ("numpy", "dtype"),
+    ("collections", "OrderedDict"), ("argparse", "Namespace"), ("_codecs", "encode"),
+}  # fmt: skip
 
 
 def unpacked(structure, tensors):
