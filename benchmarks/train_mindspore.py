@@ -133,12 +133,28 @@ def fix_random_numbers(streams: Streams, extras: Any) -> None:
     nn.Dropout.construct = lambda self, x: dropout(x, self.p, self.training)
     nn.Dropout2d.construct = nn.Dropout3d.construct = lambda self, x: dropout2d(x, 1 - self.keep_prob, self.training)
     mindspore.set_seed = lambda seed: None
+    if hasattr(extras, "random_numbers"):
+        extras.random_numbers = lambda generator=None: SampleNumbers(streams)
     if hasattr(extras, "permutation"):
         extras.permutation = lambda count, generator=None: streams.permutation(count).tolist()
     if extras is not None:
         fix_image_transforms(streams, extras)
     if hasattr(extras, "randperm"):
         extras.randperm = lambda n, dtype=None, **_: Tensor(streams.permutation(n), dtype or mindspore.int64)
+
+
+class SampleNumbers:
+    """The random numbers of samplers with replacement, from the shared streams."""
+
+    def __init__(self, streams: Streams) -> None:
+        self.streams = streams
+
+    def randint(self, low: int, high: int, count: int) -> Any:
+        drawn = np.floor(self.streams.uniform((count,)) * np.float32(high - low)) + low
+        return np.minimum(drawn, high - 1).astype(np.int64)
+
+    def permutation(self, count: int) -> Any:
+        return self.streams.permutation(count)
 
 
 def fix_image_transforms(streams: Streams, extras: Any) -> None:

@@ -49,9 +49,9 @@ def record(case: dict[str, Any], work: Path, side: str, limit: float, control: b
         file.parent.mkdir(exist_ok=True)
     command = [sys.executable, str(HERE / f"train_{side}.py"), str(file), str(case.get("steps", 20)), case["script"], *case.get("args", [])]
     began = time.monotonic()
-    with file.with_suffix(".log").open("w") as log:
-        with contextlib.suppress(subprocess.TimeoutExpired):  # what was recorded until then counts
-            subprocess.run(command, cwd=work / side, env=environment, stdout=log, stderr=log, timeout=limit)
+    # what was recorded until the limit counts
+    with file.with_suffix(".log").open("w") as log, contextlib.suppress(subprocess.TimeoutExpired):
+        subprocess.run(command, cwd=work / side, env=environment, stdout=log, stderr=log, timeout=limit)
     found = json.loads(file.read_text()) if file.exists() else {"losses": [], "notes": [], "error": "died"}
     return {**found, "seconds": round(time.monotonic() - began, 1)}
 

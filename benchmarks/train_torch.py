@@ -46,9 +46,11 @@ class Start:
 def nudge(network: torch.nn.Module) -> None:
     """In the control run weights start one rounding step away: how far losses part then is the script's own doing."""
     if os.environ.get("TRAIN_NUDGE"):
+        numbers = np.random.default_rng(0)
         with torch.no_grad():
             for parameter in network.parameters():
-                parameter.mul_(1 + 2.0**-23)
+                signs = numbers.integers(0, 2, tuple(parameter.shape)) * 2 - 1
+                parameter.mul_(torch.from_numpy(np.asarray(1 + signs * 2.0**-23)).to(parameter.dtype))
 
 
 def watch_networks(start: Start) -> None:

@@ -50,12 +50,12 @@ def networks_in(rewriter: Rewriter, statements: list[ast.stmt]) -> set[str]:
         for node in walk(statement):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name | ast.Attribute):
                 known = K.without_none(rewriter.kinds(node.func)) - ANY
-                if known and all(k.name == "object" and rewriter._is_cell(k.of) for k in known) and _has_parameters(rewriter, known):
+                if known and all(k.name == "object" and rewriter._is_cell(k.of) for k in known) and has_parameters(rewriter, known):
                     found.add(ast.unparse(node.func))
     return found
 
 
-def _has_parameters(rewriter: Rewriter, networks: Kinds) -> bool:
+def has_parameters(rewriter: Rewriter, networks: Kinds) -> bool:
     """Whether modules may hold parameters: losses and activations of torch.nn do not."""
     for kind in networks:
         rows = rewriter.table.get(kind.of)

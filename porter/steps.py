@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from porter import kinds as K
-from porter.carrying import carrying_call, networks_in
+from porter.carrying import carrying_call, has_parameters, networks_in
 from porter.dataflow import (
     all_bound,
     containers_grown,
@@ -57,6 +57,9 @@ class StepFinder:
         for backward in found:
             backward.optimizers = self._consumers(backward)
             backward.watched = self._watched(backward)
+            part = [] if backward.watched else self._reached_part(backward)
+            if part:
+                backward.optimizers, backward.watched = [], part
             backward.simple = not backward.watched and self._is_simple(backward, found)
         if any(not b.simple for b in found):
             # gradients that wait on the parameters are seen by every step of the scope
@@ -321,6 +324,41 @@ class StepFinder:
             return sorted(n for n in networks if n.replace(".", "").replace("_", "").isalnum() and self._called(n, step))
         held = {n for n in networks if any(o in self._optimizers_of(n) for o in step.optimizers)}
         return sorted(n for n in networks - held if step.optimizers and n.replace(".", "").replace("_", "").isalnum() and self._called(n, step))
+
+    def _reached_part(self, step: Backward) -> list[str]:
+        """The networks that the loss runs through, where its optimizers hold others as well: theirs keep no gradient, as in torch."""
+        held = self._held_by(step.optimizers)
+        statements = [*step.again, *step.region]
+        called = networks_in(self.rewriter, statements)
+        own = {c for c in called if any(c == h or c.startswith(f"{h}.") for h in held)}
+        bound = {name for p in step.place.around if isinstance(p.node, ast.For | ast.While) for name in plain_binds(p.node)}
+        if not own or held <= own or called - own or {c.partition(".")[0] for c in own} & bound:
+            return []  # a network under another name may be one of those held
+        ran = [n.func for s in statements for n in ast.walk(s) if isinstance(n, ast.Call) and ast.unparse(n.func) in called]
+        inside = {id(n) for func in ran for n in ast.walk(func)}
+        roots = {h.partition(".")[0] for h in held}
+        if any(isinstance(n, ast.Name) and n.id in roots and id(n) not in inside for s in statements for n in ast.walk(s)):
+            return []  # parameters are read outside of the calls
+        calls = [n for s in statements for n in ast.walk(s) if isinstance(n, ast.Call) and self._carrying_call(n)]
+        direct = all(ast.unparse(c.func) in called or not self._may_hold_parameters(c.func) for c in calls)
+        return sorted(own) if direct else []
+
+    def _may_hold_parameters(self, node: ast.expr) -> bool:
+        known = self._kinds(node)
+        return not known or bool(known & ANY) or has_parameters(self.rewriter, known)
+
+    def _held_by(self, optimizers: list[str]) -> set[str]:
+        """Networks whose `parameters()` the optimizers were made from; nothing where one is made in another way."""
+        found: set[str] = set()
+        for optimizer in optimizers:
+            made = [n.value for n in ast.walk(self.rewriter.module.tree)
+                    if isinstance(n, ast.Assign) and optimizer in [ast.unparse(t) for t in n.targets]]  # fmt: skip
+            if len(made) != 1 or not isinstance(made[0], ast.Call):
+                return set()
+            for node in ast.walk(made[0]):
+                if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "parameters":
+                    found.add(ast.unparse(node.func.value))
+        return found
 
     def _called(self, network: str, step: Backward) -> bool:
         return network in networks_in(self.rewriter, [*step.again, *step.region])

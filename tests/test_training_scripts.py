@@ -154,3 +154,151 @@ def test_quote_of() -> None:
 def test_copies_are_asked_for_in_the_words_of_numpy_1() -> None:
     source = "import numpy as np\nimport torch\n\n\ndef f(x, y):\n    return np.array(x, copy=None), np.array(y, copy=True), y.get(copy=None)\n"
     assert "np.array(x, copy=False), np.array(y, copy=True), y.get(copy=None)" in convert_source(source).text
+
+HEADS = """
+class Pair(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.body = nn.Linear(5, 8)
+        self.one = nn.Linear(8, 3)
+        self.two = nn.Linear(8, 2)
+
+
+def train(model: Pair, loader: DataLoader):
+    losses = []
+    body = model.body
+    optimizer = optim.AdamW(model.parameters(), lr=0.05, weight_decay=0.5)
+    turn = 0
+    for x, y in loader:
+        optimizer.zero_grad()
+        if turn % 3 == 0:
+            loss_two = nn.functional.cross_entropy(model.two(body(x)), y % 2)
+            loss_two.backward()
+            losses.append(loss_two.item())
+        else:
+            loss_one = nn.functional.cross_entropy(model.one(body(x)), y)
+            loss_one.backward()
+            losses.append(loss_one.item())
+        optimizer.step()
+        turn += 1
+    return losses
+"""
+
+APART = """
+def train(first: nn.Linear, second: nn.Linear, loader: DataLoader):
+    losses = []
+    optimizer = optim.SGD(list(first.parameters()) + list(second.parameters()), lr=0.1, momentum=0.9, weight_decay=0.1)
+    for x, y in loader:
+        optimizer.zero_grad()
+        loss = nn.functional.cross_entropy(first(x), y)
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    return losses
+"""
+
+
+def held_in(body: str, alias: str = "") -> str:
+    """The parameters that the gradient of a loss is taken for, where the optimizer holds a body and two heads."""
+    source = HEADS.replace("model.two(body(x))", body).replace("    body = model.body\n", alias)
+    return convert_source(HEAD + source).text.partition("forward_loss_two, None, ")[2].partition(")\n")[0]
+
+
+@pytest.mark.parametrize(
+    "body, alias, held",
+    [
+        ("model.two(model.body(x))", "", "ms_extras.all_parameters(model.body.trainable_params(), model.two.trainable_params())"),
+        ("model.two(body(x))", "    body = model.body\n", "optimizer.parameters"),
+        ("model.two(model.body(x)) + model.one.bias[:2]", "", "optimizer.parameters"),
+        ("model.two(model.body(x)) + sum(p.sum() for p in model.parameters())", "", "optimizer.parameters"),
+        ("model(x)", "", "optimizer.parameters"),
+    ],
+)
+def test_a_gradient_is_taken_for_all_that_the_loss_may_reach(body: str, alias: str, held: str) -> None:
+    assert held_in(body, alias) == held
+
+
+def test_heads_that_take_turns_train_as_in_torch(tmp_path: Path) -> None:
+    source = HEAD + HEADS.replace("(body(x))", "(model.body(x))").replace("    body = model.body\n", "")
+    reference, ported = torch_module(source, "reference_heads"), ported_module(source, tmp_path, "ported_heads")
+    torch.manual_seed(0)
+    model, cell = reference.Pair(), ported.Pair()
+    copy_weights(model, cell)
+    made = batches(9, (6, 5), classes=3)
+    expected = reference.train(model, [tuple(torch.from_numpy(a) for a in b) for b in made])
+    assert ported.train(cell, [tuple(Tensor(a) for a in b) for b in made]) == pytest.approx(expected, rel=1e-4)
+
+
+def test_networks_that_the_loss_does_not_reach_stay_as_they_are(tmp_path: Path) -> None:
+    reference, ported = torch_module(HEAD + APART, "reference_apart"), ported_module(HEAD + APART, tmp_path, "ported_apart")
+    from mindspore import nn
+
+    torch.manual_seed(0)
+    models, cells = [torch.nn.Linear(5, 3) for _ in range(2)], [nn.Dense(5, 3) for _ in range(2)]
+    for model, cell in zip(models, cells):
+        copy_weights(model, cell)
+    made = batches(6, (6, 5), classes=3)
+    expected = reference.train(*models, [tuple(torch.from_numpy(a) for a in b) for b in made])
+    actual = ported.train(*cells, [tuple(Tensor(a) for a in b) for b in made])
+    assert actual == pytest.approx(expected, rel=1e-4)
+    for model, cell in zip(models, cells):
+        np.testing.assert_allclose(cell.weight.asnumpy(), model.weight.detach().numpy(), rtol=1e-4, atol=1e-6)
+
+
+UNUSED = """
+import torch
+from torch import nn, optim
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.a = nn.Linear(3, 2)
+        self.b = nn.Linear(3, 2)
+        self.drop = nn.Dropout(0.1)
+        nn.init.zeros_(self.b.weight)
+
+    def forward(self, x):
+        return self.a(x){use}
+
+
+def train(net: Net, loader):
+    optimizer = optim.SGD(net.parameters(), lr=0.1{decay})
+    for x, y in loader:
+        optimizer.zero_grad()
+        loss = nn.functional.cross_entropy(net(x), y)
+        loss.backward()
+        optimizer.step()
+"""
+
+
+@pytest.mark.parametrize(
+    "use, decay, codes",
+    [
+        ("", ", weight_decay=1e-4", ["MSP614"]),
+        ("", "", []),
+        ("", ", weight_decay=0", []),
+        (" + self.b(x)", ", weight_decay=1e-4", []),
+        (" + getattr(self, 'b')(x)", ", weight_decay=1e-4", []),
+        (" + sum(m.weight.sum() for m in self.children())", ", weight_decay=1e-4", []),
+    ],
+)
+def test_parameters_that_no_code_uses_are_named(use: str, decay: str, codes: list[str]) -> None:
+    found = [d.code for d in convert_source(UNUSED.replace("{use}", use).replace("{decay}", decay)).diagnostics]
+    assert [c for c in found if c == "MSP614"] == codes
+
+
+CLASSES = "import torch\nfrom torch import nn\n\n\ndef kept(net: nn.Module):\n    kinds = (nn.Linear, nn.LayerNorm)\n{}    return [m for m in net.modules() if isinstance(m, kinds)]\n"
+
+
+def test_classes_that_isinstance_asks_for_are_those_of_the_layers() -> None:
+    assert "kinds = (nn.Dense, nn.LayerNorm)" in convert_source(CLASSES.format("")).text
+    assert "kinds = (ms_extras.Linear, ms_extras.LayerNorm)" in convert_source(CLASSES.format("    made = kinds[0](3, 2)\n")).text
+
+
+def test_a_range_beside_other_indices_is_a_list_of_them(tmp_path: Path) -> None:
+    source = "import torch\n\n\ndef f(x: torch.Tensor, y, d):\n    x = x.clone()\n    x[range(x.shape[0]), y] = x.max()\n    return x, d[range(2)]\n"
+    x, y = np.arange(12, dtype=np.float32).reshape(3, 4), np.array([1, 0, 3])
+    expected, _ = torch_module(source, "reference_range").f(torch.from_numpy(x), torch.from_numpy(y), {range(2): 1})
+    actual, other = ported_module(source, tmp_path, "ported_range").f(Tensor(x), Tensor(y), {range(2): 1})
+    assert np.array_equal(actual.asnumpy(), expected.numpy()) and other == 1

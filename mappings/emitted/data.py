@@ -172,7 +172,10 @@ class RandomSampler(Sampler):
     def __iter__(self):
         count = len(self.data_source)
         if self.replacement:
-            yield from random_numbers(self.generator).randint(0, count, self.num_samples).tolist()
+            # a few at a time: scripts ask for samples without end by a huge number of them
+            numbers = random_numbers(self.generator)
+            for first in range(0, self.num_samples, 32):
+                yield from numbers.randint(0, count, min(32, self.num_samples - first)).tolist()
             return
         for _ in range(self.num_samples // count):
             yield from permutation(count, self.generator)

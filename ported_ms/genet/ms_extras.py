@@ -149,7 +149,10 @@ class RandomSampler(Sampler):
     def __iter__(self):
         count = len(self.data_source)
         if self.replacement:
-            yield from random_numbers(self.generator).randint(0, count, self.num_samples).tolist()
+            # a few at a time: scripts ask for samples without end by a huge number of them
+            numbers = random_numbers(self.generator)
+            for first in range(0, self.num_samples, 32):
+                yield from numbers.randint(0, count, min(32, self.num_samples - first)).tolist()
             return
         for _ in range(self.num_samples // count):
             yield from permutation(count, self.generator)
@@ -756,6 +759,7 @@ class Optimizer(nn.Cell):
         self.settings = []
         self.lrs = []
         self.steps = []
+        self.skipped = []
         self.states = []
         self.trained = []
         self.parameters = ()
@@ -780,13 +784,17 @@ class Optimizer(nn.Cell):
         self.settings.append(settings)
         self.param_groups.append(ParamGroup(settings, lr))
         first = len(self.parameters)
+        self.skipped.append([0] * len(params))
         self.states.append([self.named_state(p, first + i, settings) for i, p in enumerate(params)])
         self.trained.append([p.requires_grad for p in params])
         parameters = (*self.parameters, *params)
         # in GRAPH mode the update of each parameter is a few calls deeper than that of the one before
         mindspore.set_recursion_limit(1000 + 6 * len(parameters))
-        unique = len({p.name for p in parameters}) == len(parameters)
-        self.parameters = ParameterTuple(parameters) if unique else parameters
+        if len({p.name for p in parameters}) == len(parameters):
+            self.parameters = ParameterTuple(parameters)
+        else:
+            # those of several networks: a Cell would refuse parameters of one name
+            object.__setattr__(self, "parameters", parameters)
 
     def named_state(self, parameter, index, group):
         """The state of one parameter, as parameters of the optimizer."""
@@ -814,7 +822,8 @@ class Optimizer(nn.Cell):
                 if gradient is not None and self.trained[index][offset]:
                     if group["maximize"]:
                         gradient = -gradient
-                    self.update(parameter, gradient, self.lrs[index], step, self.states[index][offset], group)
+                    own = step - self.skipped[index][offset]
+                    self.update(parameter, gradient, self.lrs[index], own, self.states[index][offset], group)
             start += len(group["params"])
         return True
 
@@ -823,6 +832,8 @@ class Optimizer(nn.Cell):
         loss = closure() if closure is not None else None
         gradients = [getattr(p, "grad", None) for p in self.parameters]
         if any(g is not None for g in gradients):
+            missing = iter([g is None for g in gradients])
+            self.skipped = [[count + next(missing) for count in group] for group in self.skipped]
             self(gradients)
         return loss
 
@@ -840,9 +851,9 @@ class Optimizer(nn.Cell):
             first += count
         state = {}
         for index, per_group in enumerate(self.states):
-            for own in per_group:
+            for skipped, own in zip(self.skipped[index], per_group):
                 values = {name: Tensor(value.asnumpy()) for name, value in own.items()}
-                state[len(state)] = {"step": float(self.steps[index].asnumpy()), **values}
+                state[len(state)] = {"step": float(self.steps[index].asnumpy()) - skipped, **values}
         return {"state": state, "param_groups": groups}
 
     def load_state_dict(self, state_dict):
@@ -853,9 +864,12 @@ class Optimizer(nn.Cell):
         position = 0
         for index, group in enumerate(self.param_groups):
             group.update({k: v for k, v in saved[index].items() if k != "params"})
+            made = [state_dict["state"][position + i]["step"] for i in range(len(self.states[index]))]
+            self.steps[index].set_data(Tensor(float(max(made, default=0)), mindspore.float32))
+            self.skipped[index] = [int(max(made) - step) for step in made]
             for parameter, own in zip(group["params"], self.states[index]):
                 values = dict(state_dict["state"][position])
-                self.steps[index].set_data(Tensor(values.pop("step"), mindspore.float32))
+                del values["step"]
                 for name in own.keys() - values.keys():
                     del own[name]
                 for name, value in values.items():

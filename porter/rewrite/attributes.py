@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import TypeGuard
 
 from porter import kinds as K
+from porter.class_tuples import only_asked
 from porter.expression import NotInline, Site, inline
 from porter.functions import is_function
 from porter.grammar import state_edits
@@ -157,6 +158,9 @@ class Attributes(References):
             return self._keep_root(node.targets[0]) + self.visit(node.value)
         if any(isinstance(t, ast.Tuple | ast.List) for t in node.targets):
             self._refuse_inside(node.value, node.value)
+        if only_asked(self, node):
+            with self.within("isinstance"):
+                return self.children(node)
         setting = setting_text(self, node)
         if setting is not None:
             return self.replace(node, setting)
@@ -256,9 +260,13 @@ class Attributes(References):
             return stepped
         self._refuse_inside(node, node.value)
         edits = [*self.children(node), *empty_axis_edits(self, node)]
-        if not K.is_tensor(self.kinds(node.value)):
-            return edits
         elements = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
+        tensor = K.is_tensor(self.kinds(node.value))
+        if tensor or len(elements) > 1:
+            for start, end in (self.span(e) for e in elements if _is_range(e)):
+                edits += [Edit(start, start, "list("), Edit(end, end, ")")]
+        if not tensor:
+            return edits
         for element in elements:
             if K.proven(self.kinds(element), frozenset({"ndarray"})):
                 start, end = self.span(element)
@@ -291,6 +299,11 @@ class Attributes(References):
 def _is_stored_into(parent: ast.AST | None, node: ast.expr) -> bool:
     """Whether a tensor is the one that `x[...] = value` writes into."""
     return isinstance(parent, ast.Subscript) and parent.value is node and isinstance(parent.ctx, ast.Store)
+
+
+def _is_range(node: ast.expr) -> bool:
+    """`x[range(n), y]`: torch takes a range as a list of indices."""
+    return isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "range"
 
 
 def _is_whole(node: ast.expr) -> bool:

@@ -18,6 +18,7 @@ from porter.rewrite.statements import Statements
 from porter.rewrite.unpacking import device_apart
 from porter.rewrite.walk import RENAMED_METHODS, all_arguments
 from porter.training import Training
+from porter.unreached import check_members
 
 if TYPE_CHECKING:
     from porter.fuse import FusionPlan
@@ -112,6 +113,7 @@ class Rewriter(Statements):
             edits += self.visit(keyword.value)
         self.classes.append(name)
         self.scope_names.append(name)
+        check_members(self, node)
         edits += self.visit_body(node.body)
         self.scope_names.pop()
         self.classes.pop()
