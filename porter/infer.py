@@ -13,14 +13,20 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from porter import kinds as K
-from porter.duck import MODULE_ONLY, TENSOR_ONLY, proven_names, receiver
 from porter.functions import is_function
 from porter.kinds import ANY, NOTHING, Kind, Kinds, join, one
 from porter.loaders import LOADER, annotated_object, loader_object
 from porter.nodes import children
 from porter.packed import PACKED, recurrent_result
 from porter.program import Class, Function, Module, Program
-from porter.recognize import TENSOR_ATTRIBUTES, class_name_test, class_of, is_module_call, is_tensor_call
+from porter.recognize import (
+    TENSOR_ATTRIBUTES,
+    class_name_test,
+    class_of,
+    is_module_call,
+    is_tensor_call,
+    tensors_by_use,
+)
 from porter.sharing import Sharing
 from porter.table import Row
 from porter.trace import Facts, Span
@@ -106,7 +112,7 @@ class Inference:
     def kinds_of(self, node: ast.AST) -> Kinds:
         """What is known of an expression; empty where it was never reached."""
         known = self.found.get(id(node), NOTHING)
-        return self.recognized.get(id(node), known) if known & ANY else known
+        return self.recognized.get(id(node), known) if _is_unsure(known) else known
 
     def read(self, key: Key) -> Kinds:
         self.readers.setdefault(key, {})[self.current] = None
@@ -185,16 +191,12 @@ class Inference:
         self.guessed.add(("param", function.name, argument.arg))
         return own if own and own != K.NONE else ANY
 
-    @cached_property
-    def own_methods(self) -> frozenset[str]:
-        """The names of all methods that the program's classes define."""
-        return frozenset(name for cls in self.program.classes.values() for name in cls.methods)
-
     def _by_use(self, function: Function, name: str, kinds: Kinds) -> Kinds:
-        """A parameter of unknown kind is a tensor where the function calls on it what only tensors have."""
+        """A parameter of unknown kind is a tensor, and no module, where the function calls on it what only tensors have."""
         assert not isinstance(function.node, ast.Lambda)
-        if kinds & ANY and name in proven_names(function.node, self.own_methods):
-            return join(kinds - ANY, K.TENSOR)
+        if _is_unsure(kinds) and name in tensors_by_use(self.program, function.node):
+            rest = frozenset(k for k in kinds - ANY if k.name != "object")
+            return join(rest, K.TENSOR) if rest <= K.TENSOR | K.PARAMETER | K.NONE else kinds
         return kinds
 
     def _specific(self, annotated: Kinds, passed: Kinds) -> Kinds:
@@ -655,10 +657,6 @@ class Inference:
         key = _dotted_key(node)
         if key and key in scope.env:
             return scope.env[key]
-        if base == ANY and node.attr in TENSOR_ONLY and node.attr not in self.own_methods:
-            self.found[id(node.value)] = base = K.TENSOR
-        if base == ANY and node.attr in MODULE_ONLY and node.attr not in self.own_methods:
-            self.found[id(node.value)] = base = _SOME_MODULE
         if node.attr in TENSOR_ATTRIBUTES and K.without_none(base) & ANY:
             self.recognized[id(node.value)] = K.TENSOR | K.PARAMETER
             return self._tensor_attribute(node.attr)
@@ -924,7 +922,6 @@ class Inference:
             for argument in node.args:
                 self.eval(argument, scope)
             return self._super(node, scope)
-        self._prove_receiver(node, scope)
         callee = K.without_none(self.eval(node.func, scope))
         if isinstance(node.func, ast.Attribute):
             recognized = self._recognized(node, node.func, scope)
@@ -941,15 +938,6 @@ class Inference:
             return K.INT | K.FLOAT | K.BOOL  # of a tensor and of an array alike
         return join(*(self._result(kind, call, scope) for kind in callee)) if callee else ANY
 
-    def _prove_receiver(self, node: ast.Call, scope: Scope) -> None:
-        """What a method that only tensors have is called on is a tensor from there on."""
-        subject = receiver(node, self.own_methods)
-        key = _dotted_key(subject) if subject is not None else None
-        if subject is not None and key is not None:
-            known = self.eval(subject, scope)
-            if known & ANY:
-                scope.env[key] = join(known - ANY, K.TENSOR)
-
     def _mapped(self, node: ast.Call, scope: Scope) -> list[Kinds] | None:
         """The arguments of `map(lambda t: ..., tensors)`, whose lambda is given the elements of what follows."""
         if not (isinstance(node.func, ast.Name) and node.func.id in ("map", "filter") and len(node.args) > 1):
@@ -964,7 +952,7 @@ class Inference:
     def _recognized(self, node: ast.Call, func: ast.Attribute, scope: Scope) -> Kinds:
         """A method that only tensors, or only modules, have shows what its unknown receiver is, here and in what follows."""
         known = K.without_none(self.found.get(id(func.value), NOTHING))
-        if not known & ANY:
+        if not _is_unsure(known):
             return NOTHING
         if is_tensor_call(self.program, node, func):
             recognized = K.TENSOR | K.PARAMETER
@@ -1312,6 +1300,13 @@ class _Call:
 
 
 _SOME_MODULE = one("object", "torch.nn.Module")
+
+
+def _is_unsure(kinds: Kinds) -> bool:
+    """Whether a value may be anything, or, as far as is known, some module or something else."""
+    return bool(kinds & ANY) or (kinds > _SOME_MODULE)
+
+
 _CONSTANTS = {int: K.INT, float: K.FLOAT, bool: K.BOOL, str: K.STR, type(None): K.NONE}
 _BUILTIN_INSTANCES: dict[str, Kinds] = {
     "int": K.INT, "float": K.FLOAT, "bool": K.BOOL, "str": K.STR, "list": K.list_of(ANY), "tuple": K.list_of(ANY),

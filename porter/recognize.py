@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from porter import kinds as K
 from porter.kinds import ANY, Kinds
+from porter.nodes import children
 
 if TYPE_CHECKING:
     from porter.program import Program
 
-# No builtin type, numpy array, pandas or PIL object, module or optimizer has these.
+# Methods that no builtin type, numpy array, pandas or PIL object, nn.Module, optimizer or other class of torch has. Left out
+# is every name that one of those has too (type, float, max, expand, copy, ...): those prove nothing. Methods in place are left
+# out as well: how their result is stored depends on whether the receiver is a parameter.
 TENSOR_ONLY = frozenset({
-    "size", "numel", "dim", "unsqueeze", "detach", "contiguous", "permute", "narrow", "masked_fill", "masked_select",
-    "index_select", "index_fill", "scatter", "scatter_add", "expand_as", "view_as", "type_as", "new_tensor", "new_zeros",
-    "new_ones", "new_full", "new_empty", "log_softmax", "softmax", "sigmoid", "relu", "tanh", "logsumexp", "bmm", "mm",
-    "topk", "unbind", "chunk", "clamp", "clamp_min", "clamp_max", "repeat_interleave", "long", "numpy", "t", "clone",
+    "addmm", "baddbmm", "bmm", "chunk", "clamp", "clamp_max", "clamp_min", "clone", "contiguous", "data_ptr", "detach",
+    "dim", "expand_as", "index_add", "index_copy", "index_fill", "index_select", "is_complex", "is_contiguous",
+    "is_floating_point", "log_softmax", "logsumexp", "long", "masked_fill", "masked_select", "mm", "narrow", "ndimension",
+    "new_empty", "new_full", "new_ones", "new_tensor", "new_zeros", "numel", "numpy", "permute", "relu", "repeat_interleave",
+    "reshape_as", "scatter", "scatter_add", "sigmoid", "size", "softmax", "t", "tanh", "topk", "type_as", "unbind",
+    "unsqueeze", "view_as",
 })  # fmt: skip
 TENSOR_ATTRIBUTES = frozenset({"is_cuda", "is_xpu", "is_mps", "is_sparse", "is_quantized", "is_meta", "is_leaf", "grad_fn", "mT"})
-MODULE_ONLY = frozenset({"parameters", "named_parameters", "named_modules", "named_children", "named_buffers", "flatten_parameters"})
+MODULE_ONLY = frozenset({"parameters", "named_parameters", "modules", "named_modules", "named_children", "named_buffers", "flatten_parameters"})
 COUNTED = frozenset({"groupby", "resample", "rolling"})  # pandas: df.groupby(...).size()
 MOVES = frozenset({"to", "cuda", "cpu", "xpu", "npu"})
 TEXT_ARGUMENTS = frozenset({"to", "type", "cuda", "new_tensor", "unflatten", "register_hook", "refine_names", "align_to", "rename"})
@@ -47,6 +53,45 @@ def is_module_call(program: Program, node: ast.Call, func: ast.Attribute) -> boo
     if func.attr in ("train", "eval"):
         return not node.keywords and all(isinstance(a, ast.Constant) and isinstance(a.value, bool) for a in node.args)
     return func.attr in MODULE_ONLY
+
+
+def tensors_by_use(program: Program, function: ast.FunctionDef | ast.AsyncFunctionDef) -> set[str]:
+    """Parameters on which a function calls what only tensors have, before it binds their names anew."""
+    known: set[str] | None = getattr(function, "_porter_tensors", None)
+    if known is None:
+        known = _tensors_by_use(program, function)
+        function._porter_tensors = known  # type: ignore[union-attr]
+    return known
+
+
+def _tensors_by_use(program: Program, function: ast.FunctionDef | ast.AsyncFunctionDef) -> set[str]:
+    first_bound: dict[str, int] = {}
+    used: dict[str, int] = {}
+    for node in _own_nodes(function):
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            first_bound[node.id] = min(node.lineno, first_bound.get(node.id, node.lineno))
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and isinstance(node.func.value, ast.Name):
+            if is_tensor_call(program, node, node.func) or _is_in_place(program, node.func):
+                name = node.func.value.id
+                used[name] = min(node.lineno, used.get(name, node.lineno))
+    return {name for name, line in used.items() if line <= first_bound.get(name, line)}
+
+
+def _is_in_place(program: Program, func: ast.Attribute) -> bool:
+    """Whether a method changes a tensor in place; modules have two whose names end alike."""
+    if not func.attr.endswith("_") or func.attr in ("requires_grad_", "share_memory_") or func.attr in _own_methods(program):
+        return False
+    return any(row.inplace for row in program.table.get(f"torch.Tensor.{func.attr}"))
+
+
+def _own_nodes(function: ast.FunctionDef | ast.AsyncFunctionDef) -> Iterator[ast.AST]:
+    """The nodes of a function, those of functions and classes inside it left out."""
+    stack: list[ast.AST] = list(function.body)
+    while stack:
+        node = stack.pop()
+        yield node
+        if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Lambda):
+            stack.extend(children(node))
 
 
 def _own_methods(program: Program) -> set[str]:

@@ -231,3 +231,16 @@ def test_layers_that_a_network_derives_from_have_torchs_members() -> None:
     assert 0.5 * bound < float(conv.weight.abs().max()) <= bound
     assert float(conv.bias.abs().max()) <= bound
     assert (MaxPool2d(3, dilation=2, ceil_mode=True).dilation, MaxPool2d(3).ceil_mode) == (2, False)
+
+
+def test_a_change_in_place_of_something_unknown_is_not_guessed() -> None:
+    """What `getattr` gives may be a parameter, whose values must be set, and whose name differs in MindSpore."""
+    text, codes = body("getattr(block, f'norm{i}').weight.copy_(v)\nreturn v", arguments="block, i, v", method="helper")
+    assert text == "getattr(block, f'norm{i}').weight.copy_(v)\nreturn v"
+    assert codes == ("MSP301",)
+
+
+def test_a_parameter_that_is_changed_in_place_is_a_tensor() -> None:
+    text, codes = body("z.uniform_(0, 1)\nreturn z.view(2, -1).size(0)", arguments="z", method="helper")
+    assert "z.view(2, -1).shape[0]" in text
+    assert codes == ("MSP602",)
