@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from porter.rewrite.rewriter import Rewriter
 
 FUNCTION = frozenset({"torch.autograd.Function", "torch.autograd.function.Function"})
-DECORATORS = frozenset({"staticmethod", "once_differentiable", "custom_fwd", "custom_bwd"})
+DECORATORS = frozenset({"staticmethod", "classmethod", "once_differentiable", "custom_fwd", "custom_bwd"})
 SILENT = frozenset({"set_materialize_grads", "mark_non_differentiable"})
 RANDOM = ("rand", "bernoulli", "dropout", "normal", "multinomial", "uniform", "exponential", "poisson", "gumbel", "rrelu")
 HELP = "write it as a Cell with construct and bprop by hand"
@@ -56,7 +56,7 @@ def omitted_arguments(program: Program, class_name: str, call: ast.Call) -> str 
     forward = forward_of(program, class_name)
     if forward is None or any(isinstance(a, ast.Starred) for a in call.args):
         return ""
-    names = [a.arg for a in forward.args.args[1:]]
+    names = [a.arg for a in forward.args.args[context_place(forward) + 1 :]]
     missing = len(names) - len(call.args)
     if missing <= 0:
         return ""
@@ -87,10 +87,10 @@ class _FunctionClass:
         if "setup_context" in cls.methods:
             raise Unportable(cls.methods["setup_context"].node, "keeps its context in setup_context")
         arguments = self.forward.args
-        if arguments.vararg or arguments.kwarg or arguments.kwonlyargs or not arguments.args:
+        if arguments.vararg or arguments.kwarg or arguments.kwonlyargs or len(arguments.args) <= context_place(self.forward):
             raise Unportable(self.forward, "takes a variable number of inputs")
-        self.context_name = arguments.args[0].arg
-        self.inputs = [a.arg for a in arguments.args[1:]]
+        self.context_name = _context(self.forward)
+        self.inputs = [a.arg for a in arguments.args[context_place(self.forward) + 1 :]]
         self.output = _returned_name(self.forward)
         self.kept = self._kept()
 
@@ -98,8 +98,8 @@ class _FunctionClass:
         method = self.cls.methods.get(name)
         if method is None or not isinstance(method.node, ast.FunctionDef):
             raise Unportable(self.cls.node, f"has no {name} of its own")
-        if not any(isinstance(d, ast.Name) and d.id == "staticmethod" for d in method.node.decorator_list):
-            raise Unportable(method.node, f"has a {name} that is not a static method")
+        if not any(isinstance(d, ast.Name) and d.id in ("staticmethod", "classmethod") for d in method.node.decorator_list):
+            raise Unportable(method.node, f"has a {name} that is neither a static nor a class method")
         return method.node
 
     # --- what is kept ------------------------------------------------------------------------------------------------
@@ -145,7 +145,7 @@ class _FunctionClass:
 
     def _refuse_other_uses(self, method: ast.FunctionDef, kept: _Context) -> None:
         """The context may be read where forward wrote it, and nowhere be handed on."""
-        name = method.args.args[0].arg
+        name = _context(method)
         for node in ast.walk(method):
             if isinstance(node, ast.Name) and node.id == name:
                 parent = self.rewriter.parents.get(id(node))
@@ -173,7 +173,7 @@ class _FunctionClass:
             name = node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
             if name.startswith(RANDOM):
                 raise Unportable(node, f"keeps values that depend on random numbers ({name})")
-        gradients = {a.arg for a in self.backward.args.args[1:]}
+        gradients = {a.arg for a in self.backward.args.args[context_place(self.backward) + 1 :]}
         clash = gradients & ({*self.inputs} | _stored(self.forward))
         if clash:
             raise Unportable(self.backward, f"uses the name {min(clash)} in forward and in backward")
@@ -214,14 +214,18 @@ class _FunctionClass:
 
     def _annotations(self, method: ast.FunctionDef) -> list[Edit]:
         with self.rewriter.within("annotation"):
-            found = [e for a in method.args.args[1:] if a.annotation is not None for e in self.rewriter.visit(a.annotation)]
+            found = [e for a in method.args.args[context_place(method) + 1 :] if a.annotation is not None for e in self.rewriter.visit(a.annotation)]
             return found + (self.rewriter.visit(method.returns) if method.returns is not None else [])
 
     def _first(self, method: ast.FunctionDef) -> Edit:
-        return Edit(*self.rewriter.span(method.args.args[0]), "self")
+        arguments = method.args.args
+        return Edit(self.rewriter.span(arguments[0])[0], self.rewriter.span(arguments[context_place(method)])[1], "self")
 
     def _body(self, method: ast.FunctionDef, *, dropped: list[ast.stmt]) -> list[Edit]:
         rewriter = self.rewriter
+        for node in ast.walk(method) if context_place(method) else ():
+            if isinstance(node, ast.Name) and node.id == method.args.args[0].arg:
+                rewriter.replaced[id(node)] = "self"  # the class, of which the Cell is an instance
         with rewriter.inside(method):
             edits: list[Edit] = []
             for statement in ast.walk(method):
@@ -255,7 +259,7 @@ class _FunctionClass:
 
     def _bprop_header(self) -> tuple[str, list[str]]:
         """`bprop(self, x, out, grad_output)`, and the lines that name its gradients as backward does."""
-        gradients = [a.arg for a in self.backward.args.args[1:]]
+        gradients = [a.arg for a in self.backward.args.args[context_place(self.backward) + 1 :]]
         star = self.backward.args.vararg
         prelude: list[str] = []
         if star is not None:
@@ -309,7 +313,7 @@ class _FunctionClass:
 
     def _restored(self, method: ast.FunctionDef) -> list[ast.stmt]:
         """Notes what each use of the context becomes; gives the statements that say nothing any more (`x, = ctx.saved_tensors`)."""
-        rewriter, name = self.rewriter, method.args.args[0].arg
+        rewriter, name = self.rewriter, _context(method)
         with rewriter.inside(self.forward):
             values = [rewriter.render(v) for v in self.kept.saved]
         dropped: list[ast.stmt] = []
@@ -373,12 +377,31 @@ class _FunctionClass:
         edits: list[Edit] = []
         for name, element in zip(self.inputs, value.elts):
             if isinstance(element, ast.Constant) and element.value is None and self._is_tensor_input(name):
-                edits += rewriter.replace(element, f"{rewriter.spell('mindspore.ops.zeros_like')}({name})")
+                zeros = f"{rewriter.spell('mindspore.ops.zeros_like')}({name})"
+                may_be_none = self._has_default(name) and not self._is_proven_tensor(name)
+                test = f" if isinstance({name}, {rewriter.spell('mindspore.Tensor')}) else None" if may_be_none else ""
+                edits += rewriter.replace(element, zeros + test)
         return edits
+
+    def _has_default(self, name: str) -> bool:
+        arguments = self.forward.args
+        return name in [a.arg for a in arguments.args[len(arguments.args) - len(arguments.defaults) :]]
+
+    def _is_proven_tensor(self, name: str) -> bool:
+        return K.is_tensor(self.rewriter.inference.parameters(self.cls.methods["forward"]).get(name, K.NOTHING))
 
     def _is_tensor_input(self, name: str) -> bool:
         kinds = self.rewriter.inference.parameters(self.cls.methods["forward"]).get(name, K.NOTHING)
         return not K.proven(kinds, frozenset({"int", "float", "bool", "str", "None", "tuple", "list", "Size", "dtype"}))
+
+
+def context_place(method: ast.FunctionDef) -> int:
+    """Where the context stands among the parameters: a class method has its class first."""
+    return int(any(isinstance(d, ast.Name) and d.id == "classmethod" for d in method.decorator_list))
+
+
+def _context(method: ast.FunctionDef) -> str:
+    return method.args.args[context_place(method)].arg
 
 
 def _flat(targets: list[ast.expr]) -> list[ast.expr]:

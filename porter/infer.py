@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from porter import kinds as K
-from porter.functions import is_function
+from porter.functions import context_place, is_function
 from porter.kinds import ANY, NOTHING, Kind, Kinds, join, one
 from porter.loaders import LOADER, annotated_object, loader_object
 from porter.nodes import children
@@ -153,8 +153,10 @@ class Inference:
         defaults.update({a.arg: d for a, d in zip(args.kwonlyargs, args.kw_defaults) if d is not None})
         scope = Scope(function.module, None, None, {}, function.name)
         static = any(ast.unparse(d) == "staticmethod" for d in function.decorators)
+        custom = function.owner is not None and is_function(self.program, function.owner.name)
+        context = context_place(node) if custom and isinstance(node, ast.FunctionDef) and (static or node.name in ("forward", "backward")) else None
         for index, argument in enumerate([*named, *args.kwonlyargs]):
-            if index == 0 and static and function.owner is not None and is_function(self.program, function.owner.name):
+            if index == context and function.owner is not None:
                 env[argument.arg] = one("object", function.owner.name)  # the context holds what forward sets on it
                 continue
             if index == 0 and function.owner is not None and not static:
@@ -186,8 +188,9 @@ class Inference:
         if function.owner is not None and self.program.mixes_into_module(function.owner.name):
             if function.node.name in FORWARD_NAMES and own <= K.NONE:  # type: ignore[union-attr]
                 return join(K.TENSOR, own)
-        if custom and default is None and function.name.endswith(".forward") and argument is function.node.args.args[1]:
-            return K.TENSOR
+        if custom and default is None and function.name.endswith(".forward") and isinstance(function.node, ast.FunctionDef):
+            if argument is function.node.args.args[context_place(function.node) + 1]:
+                return K.TENSOR
         self.guessed.add(("param", function.name, argument.arg))
         return own if own and own != K.NONE else ANY
 
@@ -1023,7 +1026,8 @@ class Inference:
         found = self.program.method(kind.of, "forward")
         if found is None:
             return K.TENSOR
-        self._pass(found[1], call, skip=1)
+        node = found[1].node
+        self._pass(found[1], call, skip=1 + context_place(node) if isinstance(node, ast.FunctionDef) else 1)
         return self._returns(found[1])
 
     def _call_bound(self, kind: Kind, call: _Call, scope: Scope) -> Kinds:

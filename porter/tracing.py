@@ -10,13 +10,14 @@ import importlib.util
 import json
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
 RECORDER = "__porter_seen__"
-MAX_KINDS = 6
+MAX_KINDS = 32
+MAX_ITEMS = 24
 MAX_SHAPES = 4
 
 
@@ -44,6 +45,8 @@ class Recorder:
         if len(kinds) < MAX_KINDS:
             kind = describe(value, 0)
             kinds.setdefault(json.dumps(kind), kind)
+            if len(kinds) == MAX_KINDS:
+                kinds["any"] = ["any", "", [], []]  # what comes after is not looked at, so these are not all
         if isinstance(value, torch.Tensor) and len(self.shapes[site]) < MAX_SHAPES:
             self.shapes[site].add(tuple(value.shape))
         elif isinstance(value, torch.nn.Module) and id(value) not in self.built:
@@ -102,12 +105,20 @@ def _container(value: Any, level: int) -> list[Any]:
             fields = [n for n in ("values", "indices", "sign", "logabsdet", "Q", "R") if hasattr(value, n)]
         if isinstance(value, tuple) and len(value) <= 12:
             return ["tuple", "", [[describe(v, level + 1)] for v in value], fields]
-        items = list(value.values() if isinstance(value, dict) else value)[:24]
+        items = _some(value.values() if isinstance(value, dict) else value)
         name = "dict" if isinstance(value, dict) else "set" if isinstance(value, set | frozenset) else "list"
         return [name, "", [_distinct(items, level)] if items else [], []]
     if type(value).__module__ not in ("builtins", "functools"):
         return ["object", _qualified(type(value)), [], []]
     return ["any", "", [], []]
+
+
+def _some(values: Iterable[Any]) -> list[Any]:
+    """The first values, and of the others the first of each class: long lists are of few kinds, but of all that are in them."""
+    items = list(values)
+    first = items[:MAX_ITEMS]
+    others = {type(v): v for v in reversed(items[MAX_ITEMS:])}
+    return first + list(others.values())
 
 
 def _distinct(items: Sequence[Any], level: int) -> list[Any]:
@@ -121,7 +132,7 @@ def _distinct(items: Sequence[Any], level: int) -> list[Any]:
 def _inside(module: Any, level: int) -> list[Any]:
     if isinstance(module, torch.nn.Sequential | torch.nn.ModuleList | torch.nn.ModuleDict) and level < 2:
         # before super().__init__() has run there is nothing inside
-        children = list(module.children())[:24] if "_modules" in vars(module) else []
+        children = _some(module.children()) if "_modules" in vars(module) else []
         return [_distinct(children, level)] if children else []
     return []
 

@@ -36,7 +36,7 @@ def dedent(text: str, by: int) -> str:
         wrapped = "if True:\n" + text + "\n"
         for token in tokenize.generate_tokens(io.StringIO(wrapped).readline):
             if token.type == tokenize.STRING and token.start[0] != token.end[0]:
-                inside |= set(range(token.start[0], token.end[0]))
+                inside |= set(range(token.start[0] - 1, token.end[0] - 1))  # from its second line on; rows count from 1, and `if` is one
     except (tokenize.TokenError, IndentationError, SyntaxError):
         pass
     result = []

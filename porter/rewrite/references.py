@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from functools import cache, cached_property
 
-from porter import launcher
+from porter import exact_class, launcher
 from porter.expression import Site, inline
 from porter.guards import constant_of
 from porter.kinds import ANY, Kinds
@@ -19,6 +19,7 @@ from porter.rewrite.edits import Edit
 from porter.table import Row, emitted_definitions
 
 _COMPILED = frozenset({"torch.jit.ScriptModule", "torch.jit.ScriptFunction", "torch.jit.RecursiveScriptModule", "torch.jit.TracedModule"})
+_CLASSES = {"torch.nn.Parameter": "mindspore.Parameter"}  # classes whose rows are functions: building one is not naming it
 _BUILTIN_VALUES = {"torch.nn.Module": "mindspore.nn.Cell", "torch.Tensor": "mindspore.Tensor"}
 
 
@@ -61,6 +62,20 @@ class References(Binding):
             return []
         quote = '"' if self.module.data[slice(*self.span(node))].endswith(b'"') else "'"
         return self.replace(node, f"{quote}{text}{quote}")
+
+    def visit_Compare(self, node: ast.Compare) -> list[Edit]:
+        edits = exact_class.compared(self, node)
+        if edits is None and self._is_absence_test(node):
+            return self.replace(node, str(isinstance(node.ops[0], ast.IsNot)))
+        return self.children(node) if edits is None else edits
+
+    def _is_absence_test(self, node: ast.Compare) -> bool:
+        """`torch_fft is None`, where a namespace of torch was imported in a try: it is there."""
+        against = node.comparators[0]
+        if not isinstance(node.ops[0], ast.Is | ast.IsNot) or not isinstance(against, ast.Constant) or against.value is not None:
+            return False
+        name = self.resolve(node.left) if isinstance(node.left, ast.Name | ast.Attribute) else None
+        return name is not None and self.program.is_torch(name) and self._is_namespace(name)
 
     def _class_literal(self, node: ast.Constant) -> list[Edit]:
         """The name of a class as the port's own class has it: Linear is Dense."""
@@ -125,6 +140,8 @@ class References(Binding):
             return self._value_text(node, row)
         if context in ("annotation", "isinstance") and row.kind == "module":
             return self._class_text(node, row, context)
+        if name in _CLASSES and (context in ("annotation", "isinstance") or self._is_exact_test(node)):
+            return self.spell(_CLASSES[name])
         if self._same_signature(row):
             return self.spell(row.alternatives[0].to.partition("(")[0])
         return self.adapter(row, node)
@@ -159,6 +176,17 @@ class References(Binding):
         parent = self.parents.get(id(node))
         joined = ", ".join(spelled)
         return joined if isinstance(parent, ast.Tuple) else f"({joined})"
+
+    def class_names(self, row: Row) -> list[str]:
+        """The classes that a row builds where its class is called, as this file writes them."""
+        built = {ast.unparse(template(a.to)).partition("(")[0] for a in row.alternatives}
+        return [self.spell(c) for c in row.cells if c in built and _is_class_name(c)]
+
+    def _is_exact_test(self, node: ast.AST) -> bool:
+        parent = self.parents.get(id(node))
+        while isinstance(parent, ast.Tuple | ast.List | ast.Set):
+            parent = self.parents.get(id(parent))
+        return isinstance(parent, ast.Compare) and exact_class.is_exact_test(parent)
 
     def _annotation_fallback(self) -> str:
         return self.spell("mindspore.nn.Cell")
