@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -104,6 +105,22 @@ class Program:
         cached: bool | None = getattr(self, "_makes_empty", None)
         if cached is None:
             cached = self._makes_empty = any(m.explored.makes_empty for m in self.modules.values())
+        return cached
+
+    @property
+    def makes_complex(self) -> bool:
+        """Whether any module names what makes complex tensors: a Fourier transform, a complex dtype, a number such as 1j."""
+        cached: bool | None = getattr(self, "_makes_complex", None)
+        if cached is None:
+            cached = self._makes_complex = any(_COMPLEX.search(m.data) for m in self.modules.values())
+        return cached
+
+    @property
+    def makes_bytes(self) -> bool:
+        """Whether any module names what makes tensors of uint8, which torch takes for conditions as well."""
+        cached: bool | None = getattr(self, "_makes_bytes", None)
+        if cached is None:
+            cached = self._makes_bytes = any(_BYTES.search(m.data) for m in self.modules.values())
         return cached
 
     @property
@@ -310,6 +327,11 @@ class Program:
                 return None
             return self.member(base, node.attr)
         return None
+
+
+_COMPLEX = re.compile(rb"fft|stft|[Cc]omplex|cfloat|cdouble|chalf|polar|eigvals?\b|\d[jJ]\b|\.real\b|\.imag\b|\.angle\b")
+
+_BYTES = re.compile(rb"uint8|\.byte\b|ByteTensor")
 
 
 def _family(qualified: str) -> str:

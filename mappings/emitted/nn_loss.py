@@ -317,3 +317,13 @@ class CTCLoss(nn.Cell):
         if self.reduction == 'mean':
             return (loss / ops.maximum(target_lengths, 1).astype(loss.dtype)).mean()
         return loss.sum() if self.reduction == 'sum' else loss
+
+
+class Loss(nn.Cell):
+    """torch.nn.modules.loss._Loss: a base that keeps how its losses are reduced."""
+
+    def __init__(self, size_average=None, reduce=None, reduction='mean'):
+        super().__init__()
+        if size_average is not None or reduce is not None:
+            raise ValueError("size_average and reduce are old names: write reduction='mean', 'sum' or 'none'")
+        self.reduction = reduction

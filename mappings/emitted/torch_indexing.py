@@ -7,7 +7,7 @@ from mindspore import Tensor, ops
 
 def where(condition, input=None, other=None, *, out=None):
     """torch.where."""
-    return nonzero_tuple(condition) if input is None else ops.where(condition, input, other)
+    return nonzero_tuple(condition) if input is None else ops.where(condition.bool(), input, other)
 
 
 def nonzero_tuple(input):

@@ -109,8 +109,12 @@ def cond(A):
 
 
 def lstsq(A, B):
-    """torch.linalg.lstsq for a tall matrix of full rank: solution, and empty residuals, rank and singular values."""
-    q, r = ops.qr(A)
-    solution = solve(r, ops.matmul(ops.swapaxes(q, -1, -2), B))
+    """torch.linalg.lstsq for a matrix of full rank: solution, and empty residuals, rank and singular values."""
+    if A.shape[-2] < A.shape[-1]:  # the shortest of many solutions
+        q, r = ops.qr(ops.swapaxes(A, -1, -2))
+        solution = ops.matmul(q, solve(ops.swapaxes(r, -1, -2), B))
+    else:
+        q, r = ops.qr(A)
+        solution = solve(r, ops.matmul(ops.swapaxes(q, -1, -2), B))
     empty = ops.zeros((0,), A.dtype)
     return solution, empty, empty, empty

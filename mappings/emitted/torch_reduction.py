@@ -5,6 +5,8 @@ import math
 import mindspore
 from mindspore import Tensor, ops
 
+from mappings.emitted.torch_spectral import magnitude
+
 
 def _moment(function, input, dim, unbiased, keepdim, correction):
     """std, var and their pairs with the mean, in all of torch's forms of the arguments."""
@@ -39,6 +41,7 @@ def norm(input, p='fro', dim=None, keepdim=False, out=None, dtype=None):
     """torch.norm: the vector norm over the given axes; its gradient at zero is zero."""
     if dtype is not None:
         input = input.astype(dtype)
+    input = magnitude(input) if input.is_complex() else input
     axes = tuple(range(input.ndim)) if dim is None else dim
     size = ops.abs(input)
     if p == math.inf:
@@ -46,7 +49,7 @@ def norm(input, p='fro', dim=None, keepdim=False, out=None, dtype=None):
     if p == -math.inf:
         return ops.amin(size, axes, keepdim)
     if p == 0:
-        return ops.sum((input != 0).astype(input.dtype), axes, keepdim)
+        return ops.sum((size != 0).astype(size.dtype), axes, keepdim)
     if p == 1:
         return ops.sum(size, axes, keepdim)
     power = 2 if p is None or p == 'fro' else p

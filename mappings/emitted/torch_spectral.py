@@ -89,3 +89,12 @@ def hfftn(input, s=None, dim=None, norm=None):
 def ihfftn(input, s=None, dim=None, norm=None):
     """torch.fft.ihfftn and ihfft2, by the conjugate of the transform."""
     return ops.conj(ops.rfftn(input, s=s, dim=dim, norm=_opposite(norm)))
+
+
+def magnitude(input):
+    """torch.abs, whose result is real for complex tensors as well."""
+    if not input.is_complex():
+        return ops.abs(input)
+    square = ops.real(input) ** 2 + ops.imag(input) ** 2
+    zero = square == 0
+    return ops.where(zero, ops.zeros_like(square), ops.sqrt(ops.where(zero, ops.ones_like(square), square)))

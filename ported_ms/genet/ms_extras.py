@@ -1447,7 +1447,9 @@ def crop(x, padding):
         axis = x.ndim - 1 - i
         begin = max(-padding[2 * i], 0)
         length = x.shape[axis] - begin - max(-padding[2 * i + 1], 0)
-        if length != x.shape[axis]:
+        if length == 0:
+            x = x[(slice(None),) * axis + (slice(0, 0),)]  # ops.narrow refuses to leave nothing
+        elif length != x.shape[axis]:
             x = ops.narrow(x, axis, begin, length)
     return x
 

@@ -144,10 +144,12 @@ class Binding(Walk):
 
     def _measured(self, node: ast.Call) -> dict[str, Argument]:
         """Facts of a call beside its arguments: the height and width that reach a layer, whether it may join empty tensors,
-        whether a layer may be given packed sequences."""
+        whether a layer may be given packed sequences, and a function complex numbers or uint8."""
         facts = {
             "may_be_empty": Argument(K.BOOL, self._may_join_empty(node)),
             "may_be_packed": Argument(K.BOOL, self.program.packs_sequences),
+            "may_be_complex": Argument(K.BOOL, self.program.makes_complex),
+            "may_be_byte": Argument(K.BOOL, self.program.makes_bytes),
         }
         seen = self.inference.facts.in_hw.get(span_of(self.module, node), frozenset())
         return {**facts, "in_hw": Argument(ANY, next(iter(seen)))} if len(seen) == 1 else facts

@@ -54,6 +54,8 @@ class Calls(InPlace):
             member = self._namespace_member(node) if text is None else self.replace(node, text)
             if member is not None:
                 return member
+        if isinstance(node.func, ast.Name) and node.func.id == "abs" and self.program.makes_complex and K.is_tensor(self.kinds(node.args[0])):
+            return self._torch_call(node, "torch.abs")
         mapped = self._mapped_lambda(node) if isinstance(node.func, ast.Name) and node.func.id == "map" else None
         if mapped is not None:
             return mapped

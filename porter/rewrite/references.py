@@ -164,6 +164,8 @@ class References(Binding):
         return self._wrapped(node, inline(site, alternative))
 
     def _class_text(self, node: ast.AST, row: Row, context: str) -> str | None:
+        if row.name == "torch.nn.modules.loss._Loss" and context == "isinstance":
+            self.report(node, "MSP202", f"{row.name} in isinstance: losses have no common base here", "name the losses that are meant", row, symbol=row.name)
         if row.refused is not None or not row.cells:
             # nothing in a ported program is an instance of it
             return "()" if context == "isinstance" else self._annotation_fallback()
