@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Callable, Iterator
 
+from porter.nodes import walk
 from porter.program import Class, Function, Module, Program
 
 _CONTAINERS = frozenset({"torch.nn.Sequential", "torch.nn.ModuleList", "torch.nn.ModuleDict"})
@@ -82,6 +83,7 @@ class InPlaceLayers:
         self._attributes: dict[tuple[str, str], bool] = {}
         self._building: dict[str, bool] = {}
         self._following: set[int] = set()
+        self._stored: dict[str, dict[str, list[ast.expr]]] = {}
 
     def attribute(self, class_name: str, attribute: str) -> bool:
         """Whether `self.attribute(x)` may change x."""
@@ -118,14 +120,19 @@ class InPlaceLayers:
 
     def _assigned(self, class_name: str, attribute: str) -> Iterator[tuple[Class, ast.expr]]:
         for cls in self._family(class_name):
-            for node in ast.walk(cls.node):
+            for value in self._stores(cls).get(attribute, ()):
+                yield cls, value
+
+    def _stores(self, cls: Class) -> dict[str, list[ast.expr]]:
+        """What a class assigns to each attribute of a name, read once."""
+        if cls.name not in self._stored:
+            stored = self._stored[cls.name] = {}
+            for node in walk(cls.node):
                 if isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None:
                     targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-                    if any(
-                        isinstance(t, ast.Attribute) and t.attr == attribute and isinstance(t.value, ast.Name)
-                        for t in targets
-                    ):
-                        yield cls, node.value
+                    for name in {t.attr for t in targets if isinstance(t, ast.Attribute) and isinstance(t.value, ast.Name)}:
+                        stored.setdefault(name, []).append(node.value)
+        return self._stored[cls.name]
 
     def _first_changes(self, module: Module, cls: Class | None, value: ast.expr) -> bool:
         """Whether the first layer that does anything changes its argument."""
