@@ -491,11 +491,17 @@ class Inference:
         wanted = self._instances(self.eval(against, scope))
         if not wanted or wanted & ANY:
             return
-        kept = frozenset(k for k in known if any(self._within(k, w) for w in wanted))
+        kept = frozenset(n for k in known for w in wanted if (n := self._narrowed(k, w)) is not None)
         yes[key] = kept if kept and not known & ANY else wanted
         left = frozenset(k for k in known if not any(self._within(k, w) for w in wanted))
         if left and not known & ANY:
             no[key] = left
+
+    def _narrowed(self, kind: Kind, wanted: Kind) -> Kind | None:
+        """What a value of one kind is once it is known to be of another: some module that is a Linear is a Linear."""
+        if self._within(kind, wanted):
+            return kind
+        return wanted if kind.name == "object" and self._within(wanted, kind) else None
 
     def _within(self, kind: Kind, wanted: Kind) -> bool:
         if kind.name == "object" and wanted.name == "object":

@@ -244,3 +244,15 @@ def test_a_parameter_that_is_changed_in_place_is_a_tensor() -> None:
     text, codes = body("z.uniform_(0, 1)\nreturn z.view(2, -1).size(0)", arguments="z", method="helper")
     assert "z.view(2, -1).shape[0]" in text
     assert codes == ("MSP602",)
+
+
+def test_some_module_that_is_one_of_several_layers_is_any_of_them() -> None:
+    """Callers pass an Embedding and some module, which isinstance may show to be a Linear."""
+    source = (
+        "from torch import nn\n\n\ndef init(m):\n    if isinstance(m, (nn.Linear, nn.Embedding)):\n        m.weight.data.normal_()\n\n\n"
+        "def walk(m: nn.Module):\n    init(m)\n    init(nn.Embedding(2, 3))\n"
+    )
+    ported = convert_source(source)
+    assert ported.diagnostics == ()
+    assert "embedding_table" not in ported.text.partition("def walk")[0]
+    assert "ms_extras.layer_parameter(m, 'weight')" in ported.text.replace('"', "'")
