@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator
+from functools import lru_cache
 
 from porter.diagnostics import InputError
 from porter.weights.entries import DTYPES, Checkpoint, DType, Entry, SourceFile, Span
@@ -26,14 +27,17 @@ def varint(value: int) -> bytes:
 def headers(name: str, entry: Entry) -> Iterator[tuple[bytes, int]]:
     """For each slice of an entry: the bytes before its content, and the content's length."""
     tag = name.encode()
-    kind = entry.dtype.mindspore.encode()
-    dims = b"".join(b"\x08" + varint(size) for size in entry.shape)
     for start in range(0, max(entry.nbytes, 1), SLICE):
         length = min(SLICE, entry.nbytes - start)
-        before = dims + b"\x12" + varint(len(kind)) + kind + b"\x1a" + varint(length)
-        tensor = b"\x12" + varint(len(before) + length) + before
-        value = b"\x0a" + varint(len(tag)) + tag + tensor
+        value = b"\x0a" + varint(len(tag)) + tag + _tensor_header(entry.dtype.mindspore, entry.shape, length)
         yield b"\x0a" + varint(len(value) + length) + value, length
+
+
+@lru_cache(maxsize=1024)  # many tensors have few shapes
+def _tensor_header(kind: str, shape: tuple[int, ...], length: int) -> bytes:
+    dims = b"".join(b"\x08" + varint(size) for size in shape)
+    before = dims + b"\x12" + varint(len(kind)) + kind.encode() + b"\x1a" + varint(length)
+    return b"\x12" + varint(len(before) + length) + before
 
 
 class _Reader:

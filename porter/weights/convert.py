@@ -50,6 +50,7 @@ class WeightsReport:
     notes: list[str] = field(default_factory=list)
     bytes: int = 0
     verified: bool = False
+    side: str = "mindspore"
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -97,6 +98,7 @@ def convert_weights(
                 f"{checkpoint.path}: nothing is left to write", "check --rename and --allow-missing"
             )
         report = _report(checkpoint, target, matched)
+        report.side = to
         write_checkpoint(checkpoint, matched.entries, target, to, verify, progress)
         report.verified = verify
         report.bytes = os.path.getsize(target)

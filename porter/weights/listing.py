@@ -118,7 +118,8 @@ def show_report(report: WeightsReport, form: str) -> None:
     count = len(report.entries)
     click.echo(f"{report.destination}: {count} entries, {size_text(report.bytes)}, {checked}")
     _show_names("left aside, no counterpart", report.dropped)
-    _show_names("filled, only MindSpore has them", report.filled)
+    here = report.side == "mindspore"
+    _show_names("filled, only MindSpore has them" if here else "filled with 0, MindSpore keeps none", report.filled)
     _show_names("missing, allowed", report.missing)
     _show_notes(report.notes)
 
