@@ -56,6 +56,10 @@ def to_script(model: nn.Module, inputs, path):
     return traced(*inputs)
 
 
+def to_script_as_it_is(model: nn.Module, inputs, path):
+    torch.jit.save(torch.jit.trace(model, inputs), path)
+
+
 def from_script(path):
     loaded = torch.jit.load(path)
     loaded.eval()
@@ -114,6 +118,15 @@ def test_a_network_without_inputs_is_not_exported(modules: tuple[ModuleType, Mod
     with pytest.raises(TypeError, match="needs a traced network"):
         ported.save(both(modules, "Net")[1], tmp_path / "net.pt")
     assert not (tmp_path / "net.pt").exists()
+
+
+def test_a_network_traced_in_training_mode_is_not_exported(modules: tuple[ModuleType, ModuleType], tmp_path: Path) -> None:
+    cell = both(modules, "Pair")[1]
+    cell.set_train()
+    inputs = (Tensor(np.ones((3, 4), np.float32)), Tensor(np.ones((5, 6), np.float32)))
+    with pytest.raises(ValueError, match="before it is traced"):
+        modules[1].to_script_as_it_is(cell, inputs, str(tmp_path / "pair.pt"))
+    assert not (tmp_path / "pair.pt").exists()
 
 
 def test_what_mindspore_cannot_export_is_said() -> None:

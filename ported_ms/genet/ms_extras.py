@@ -1184,6 +1184,7 @@ class TracedNetwork(nn.Cell):
     def __init__(self, network, inputs):
         super().__init__(auto_prefix=False)
         self.network = network
+        self.traced_in_training = isinstance(network, nn.Cell) and network.training
         self.inputs = tuple(inputs) if isinstance(inputs, (tuple, list)) else (inputs,)
 
     def construct(self, *inputs):
@@ -1199,9 +1200,12 @@ def jit_save(m, f, _extra_files=None):
 
     Raises:
         TypeError: the network was not traced, so that the shapes of its inputs are not known.
+        ValueError: it was traced in training mode, which torch keeps and MindSpore's export does not.
     """
     if not isinstance(m, TracedNetwork) or any(i is None for i in m.inputs):
         raise TypeError("torch.jit.save needs a traced network: MindSpore exports for inputs of known shapes")
+    if m.traced_in_training:
+        raise ValueError("MindSpore exports a network for evaluation: call set_train(False) before it is traced")
     export_network(m.network, m.inputs, f, file_format="MINDIR")
 
 
