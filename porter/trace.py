@@ -26,12 +26,13 @@ class Facts:
     """What a run saw, by source span (path, first line, column, last line, column).
 
     `shapes` holds the shapes of tensors, `in_hw` the height and width that a layer built at a span was given;
-    `inplace_matters` says that the outputs change where nothing is changed in place.
+    at the spans of `whole` every tensor held integers or truth values; `inplace_matters` says that the outputs change where nothing is changed in place.
     """
 
     kinds: Mapping[Span, Kinds] = field(default_factory=dict)
     shapes: Mapping[Span, frozenset[tuple[int, ...]]] = field(default_factory=dict)
     in_hw: Mapping[Span, frozenset[tuple[int, ...]]] = field(default_factory=dict)
+    whole: frozenset[Span] = frozenset()
     inplace_matters: bool = False
 
 
@@ -67,6 +68,7 @@ def _facts(found: dict[str, Any]) -> Facts:
         kinds={_span(k): join(*(_kinds(v) for v in vs)) for k, vs in found["kinds"].items()},
         shapes={_span(k): frozenset(tuple(s) for s in v) for k, v in found["shapes"].items()},
         in_hw={_span(k): frozenset(tuple(s) for s in v) for k, v in found["in_hw"].items()},
+        whole=frozenset(_span(k) for k in found.get("whole", ())),
         inplace_matters=bool(found.get("inplace_matters")),
     )
 

@@ -28,6 +28,7 @@ class Recorder:
         self.spans: list[str] = []
         self.kinds: list[dict[str, Any]] = []
         self.shapes: list[set[tuple[int, ...]]] = []
+        self.floating: list[set[bool]] = []
         self.built: dict[int, int] = {}
         self.alive: list[object] = []
         self.in_hw: dict[int, set[tuple[int, ...]]] = {}
@@ -36,6 +37,7 @@ class Recorder:
         self.spans.append(span)
         self.kinds.append({})
         self.shapes.append(set())
+        self.floating.append(set())
         return len(self.spans) - 1
 
     apart = False
@@ -47,8 +49,10 @@ class Recorder:
             kinds.setdefault(json.dumps(kind), kind)
             if len(kinds) == MAX_KINDS:
                 kinds["any"] = ["any", "", [], []]  # what comes after is not looked at, so these are not all
-        if isinstance(value, torch.Tensor) and len(self.shapes[site]) < MAX_SHAPES:
-            self.shapes[site].add(tuple(value.shape))
+        if isinstance(value, torch.Tensor):
+            self.floating[site].add(value.is_floating_point() or value.is_complex())
+            if len(self.shapes[site]) < MAX_SHAPES:
+                self.shapes[site].add(tuple(value.shape))
         elif isinstance(value, torch.nn.Module) and id(value) not in self.built:
             self.built[id(value)] = site
             self.alive.append(value)
@@ -63,6 +67,7 @@ class Recorder:
         return {
             "kinds": {s: list(k.values()) for s, k in zip(self.spans, self.kinds) if k},
             "shapes": {s: sorted(v) for s, v in zip(self.spans, self.shapes) if v},
+            "whole": [s for s, f in zip(self.spans, self.floating) if f == {False}],
             "in_hw": {self.spans[i]: sorted(v) for i, v in self.in_hw.items()},
         }
 

@@ -21,6 +21,7 @@ from porter.rewrite.edits import Edit, Needs
 from porter.rewrite.inplace import InPlace
 from porter.rewrite.walk import MODULE, RENAMED_METHODS, all_arguments
 from porter.table import Row
+from porter.whole import ends_gradient, is_bare_cast
 
 _CONTAINERS = frozenset({"torch.nn.Sequential", "torch.nn.ModuleList", "torch.nn.ModuleDict", "torch.nn.ParameterList", "torch.nn.ParameterDict"})
 _CONTAINER_METHODS = frozenset({"add_module", "append", "extend", "insert", "pop", "update", "items", "keys", "values", "clear"})
@@ -213,6 +214,8 @@ class Calls(InPlace):
             arguments = [self.kinds(a) for a in node.args]
             if is_move(self.program, node, func, arguments):
                 return self.replace(node, self._wrapped(node, self.render(func.value)))
+            if is_bare_cast(node, func) and ends_gradient(self, node, func):  # only tensors have such a method
+                return self._without_gradient_call(node, self.children(node))
             if not is_text_call(node, func, arguments):
                 self._unproven(node, func, rows)
         return None
@@ -249,6 +252,13 @@ class Calls(InPlace):
             return self.children(node)
         if any(r.inplace for r in rows):
             return self._inplace_value(node, func, rows)
+        edits = self._plain_tensor_method(node, func, rows)
+        return self._without_gradient_call(node, edits) if ends_gradient(self, node, func) else edits
+
+    def _without_gradient_call(self, node: ast.Call, edits: list[Edit]) -> list[Edit]:
+        return self.replace(node, f"{self.spell('mindspore.ops.stop_gradient')}({self.splice(*self.span(node), edits)})")
+
+    def _plain_tensor_method(self, node: ast.Call, func: ast.Attribute, rows: tuple[Row, ...]) -> list[Edit]:
         if len(rows) == 1 and is_identity(rows[0]) and not any(isinstance(a, ast.Starred) for a in node.args):
             arguments = self._arguments(rows[0], node, func.value)
             if arguments is not None and truth(rows[0].where, arguments[0]) is not False and not rows[0].require:
