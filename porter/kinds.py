@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TypeAlias
 from zlib import crc32
 
@@ -38,6 +39,7 @@ NOTHING: Kinds = frozenset()
 ANY: Kinds = frozenset({Kind("any")})
 
 
+@lru_cache(maxsize=1 << 16)  # a program has few different ones, made over and over
 def one(name: str, of: str = "", items: tuple[Kinds, ...] = (), fields: tuple[str, ...] = ()) -> Kinds:
     return frozenset({Kind(name, of, items, fields)})
 
@@ -66,6 +68,7 @@ def tuple_of(*items: Kinds) -> Kinds:
     return one("tuple", items=items)
 
 
+@lru_cache(maxsize=1 << 16)
 def join(*several: Kinds) -> Kinds:
     """All possibilities of several, kept small: nested containers deeper than four, or wider than twelve, become ANY."""
     merged: Kinds = NOTHING

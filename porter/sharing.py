@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from porter import kinds as K
 from porter.activations import InPlaceLayers, asks_inplace
+from porter.nodes import walk
 
 if TYPE_CHECKING:
     from porter.infer import Inference
@@ -124,7 +125,7 @@ class _Followed:
         arguments = [*function.args.posonlyargs, *function.args.args, *function.args.kwonlyargs]
         self.result = Summary()
         self.local = {a.arg for a in arguments} | {
-            n.id for n in ast.walk(function) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)
+            n.id for n in walk(function) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)
         }
         self.held: dict[str, Tokens] = {
             a.arg: frozenset({Token(f"parameter {a.arg}")}) for a in arguments if a.arg != "self"

@@ -259,6 +259,7 @@ def used_names(rewriter: Rewriter) -> set[str]:
     return {q for m in rewriter.program.modules.values() for q in m.imports.values()} | {
         name
         for m in rewriter.program.modules.values()
+        if b"DistributedDataParallel" in m.data
         for n in walk(m.tree)
         if isinstance(n, ast.Attribute) and n.attr == "DistributedDataParallel"
         for name in [rewriter.program.dotted(m, n) or ""]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from porter import kinds as K
 from porter.carrying import has_parameters
 from porter.kinds import ANY
+from porter.nodes import walk
 
 if TYPE_CHECKING:
     from porter.rewrite.rewriter import Rewriter
@@ -61,7 +62,8 @@ def _decays(rewriter: Rewriter) -> bool:
     if cached is None:
         modules = rewriter.program.modules.values()
         cached = any(b".backward(" in m.data for m in modules) and any(
-            _decaying(rewriter.program.dotted(m, n.func) or "", n) for m in modules for n in ast.walk(m.tree) if isinstance(n, ast.Call)
+            _decaying(rewriter.program.dotted(m, n.func) or "", n)
+            for m in modules if b"optim" in m.data for n in walk(m.tree) if isinstance(n, ast.Call)
         )
         rewriter.program._decays = cached  # type: ignore[attr-defined]
     return cached
