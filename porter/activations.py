@@ -9,6 +9,7 @@ from porter.nodes import walk
 from porter.program import Class, Function, Module, Program
 
 _CONTAINERS = frozenset({"torch.nn.Sequential", "torch.nn.ModuleList", "torch.nn.ModuleDict"})
+_ADDING = frozenset({"add_module", "register_module", "append", "insert"})
 # hand on what they were given, or a view of it
 _PASSING = frozenset(
     {
@@ -75,6 +76,17 @@ def _is_name(node: ast.expr, name: str) -> bool:
     return isinstance(node, ast.Name) and node.id == name
 
 
+def _added(body: ast.ClassDef, attribute: str) -> Iterator[tuple[ast.stmt, ast.expr]]:
+    """What the methods of a class add to `self.attribute` after it was made."""
+    calls = [n for n in walk(body) if isinstance(n, ast.Expr) and isinstance(n.value, ast.Call)]
+    for node in sorted(calls, key=lambda n: (n.lineno, n.col_offset)):
+        call = node.value
+        assert isinstance(call, ast.Call)
+        func = call.func
+        if isinstance(func, ast.Attribute) and func.attr in _ADDING and ast.unparse(func.value) == f"self.{attribute}" and call.args:
+            yield node, call.args[-1]
+
+
 class InPlaceLayers:
     """What the attributes of the program's classes do to their argument; `forward_changes` says it of a class of the program."""
 
@@ -83,6 +95,7 @@ class InPlaceLayers:
         self._attributes: dict[tuple[str, str], bool] = {}
         self._building: dict[str, bool] = {}
         self._following: set[int] = set()
+        self._anywhere: bool | None = None
         self._stored: dict[str, dict[str, list[ast.expr]]] = {}
 
     def attribute(self, class_name: str, attribute: str) -> bool:
@@ -92,8 +105,30 @@ class InPlaceLayers:
             self._attributes[key] = any(
                 self._first_changes(cls.module, cls, value)
                 for cls, value in self._assigned(class_name, attribute)
-            )
+            ) or any(self._added_changes(cls, attribute) for cls in self._family(class_name))
         return self._attributes[key]
+
+    def _added_changes(self, cls: Class, attribute: str) -> bool:
+        """The same of what is added later, in the order of the text: `self.slice1.add_module(name, layer)`."""
+        for statement, layer in _added(cls.node, attribute):
+            if not isinstance(layer, ast.Call):
+                return self.built_anywhere()
+            if self._first_changes(cls.module, cls, layer):
+                return True
+            always = isinstance(cls.module.explored.parents.get(id(statement)), ast.FunctionDef)
+            if always and self.program.dotted(cls.module, layer.func) not in _PASSING:
+                return False
+        return False
+
+    def built_anywhere(self) -> bool:
+        """Whether the program builds any such layer: what is known of layers that were made elsewhere."""
+        if self._anywhere is None:
+            self._anywhere = any(
+                isinstance(node, ast.Call) and asks_inplace(self.program, node, self.program.dotted(module, node.func)) is True
+                for module in self.program.modules.values()
+                for node in walk(module.tree)
+            )
+        return self._anywhere
 
     def certain(self, class_name: str, attribute: str) -> bool:
         """Whether `self.attribute(x)` is one activation that always changes x and gives it back."""

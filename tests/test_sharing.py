@@ -47,6 +47,14 @@ class Net(nn.Module):
         self.act = nn.ReLU(True)
         self.pure = nn.ReLU(False)
         self.several = nn.ModuleList([nn.ReLU(inplace=True), nn.Conv2d(3, 3, 1)])
+        self.added = nn.Sequential()
+        self.added.add_module("0", nn.ReLU(inplace=True))
+        self.convolved = nn.Sequential()
+        self.convolved.add_module("0", nn.Conv2d(3, 3, 1))
+        self.convolved.add_module("1", nn.ReLU(inplace=True))
+        self.elsewhere = nn.Sequential()
+        for i in range(2):
+            self.elsewhere.add_module(str(i), self.first[i])
 
     def forward(self, x: Tensor):
         x = x * 2
@@ -62,6 +70,8 @@ SEEN = {
     "the other operand": "return x + self.first(x)",
     "a network of its own": "return torch.cat([x, self.pre(x)], 1)",
     "layers from a list": "return torch.cat([x, self.down(x)], 1)",
+    "a layer added later": "return torch.cat([x, self.added(x)], 1)",
+    "a layer added that was made elsewhere": "return torch.cat([x, self.elsewhere(x)], 1)",
     "by position": "y = F.leaky_relu(x, 0.1, True) + 1\nreturn y + x",
     "layers in turn": "r = x\nfor layer in self.several:\n    x = layer(x)\nreturn x + r",
     "the same value under a second name": "r = x\nx = self.act(x)\nreturn x + r",
@@ -73,6 +83,7 @@ UNSEEN = {
     "the name is bound anew": "r = x\nx = self.conv(x)\nx = self.act(x)\nx += r\nreturn x",
     "the activation comes second": "return x + self.late(x)",
     "the activation is second in a list": "y = self.other(x)\nreturn x + y",
+    "the activation is added second": "return x + self.convolved(x)",
     "made by a function, the activation second": "return x + self.made(x)",
     "asked not to": "y = self.pure(x)\nreturn x + y",
     "only the shape is read": "r = x\nx = self.act(x)\nreturn x.reshape(r.shape[0], -1, *r.size()[2:])",
