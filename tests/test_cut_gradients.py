@@ -86,3 +86,31 @@ def test_a_cast_in_a_function_and_of_an_unknown_value(tmp_path: Path, monkeypatc
 )
 def test_a_cast_through_which_no_gradient_comes_stays(body: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "stop_gradient" not in check(network(body), tmp_path, monkeypatch)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "with torch.no_grad():\n    y = self.helper(x)\nreturn (y * x).sum()",
+        "with torch.no_grad():\n    ys = [x * 2, x * 3]\nreturn ys[0].sum()",
+        "kept = {}\nwith torch.no_grad():\n    kept['y'] = x * 2\nreturn kept['y'].sum()",
+        "kept = []\nwith torch.no_grad():\n    kept.append(x * 2)\nreturn kept[0].sum()",
+        "with torch.no_grad():\n    self.last = x * 2\nreturn self.last.sum()",
+        "with torch.no_grad():\n    y = x * 2\n    return y.sum()",
+    ],
+)
+def test_what_no_grad_makes_and_cannot_be_stopped_by_name_is_named(body: str) -> None:
+    source = network(body).replace("    def forward", "    def helper(self, z):\n        return unknown(z)\n\n    def forward")
+    assert "MSP205" in [d.code for d in convert_source(source, path="net.py").diagnostics]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "with torch.no_grad():\n    y = x * 2\n    n = x.shape[0]\nreturn (y * n).sum() + x.sum()",
+        "with torch.no_grad():\n    ys = [x * 2]\n    y = ys[0] * 3\nreturn (y * x).sum()",
+        "with torch.no_grad():\n    names = ['a', 'b']\n    y = x + len(names)\nreturn (y * x).sum() * len(names)",
+    ],
+)
+def test_what_no_grad_makes_carries_no_gradient(body: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "y = ops.stop_gradient(y)" in check(network(body), tmp_path, monkeypatch)

@@ -91,11 +91,15 @@ def test_script_trains_as_torch_does(name: str, source: str, tmp_path: Path) -> 
 
 
 def test_a_train_method_of_its_own_keeps_the_training_mode(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    reference = torch_module(HEAD + OWN_TRAIN, "reference_own_train").made()
     layer = ported_module(HEAD + OWN_TRAIN, tmp_path, "ported_own_train").made()
+    copy_weights(reference, layer)
     assert layer.training and layer.drop.training
-    x, y = Tensor(np.ones((2, 5), np.float32)), Tensor(np.ones(2, np.float32))
-    first = float(layer.set_train(x, y).asnumpy())
-    assert float(layer.set_train(x, y).asnumpy()) < first
+    x, y = np.linspace(-1, 2, 10, dtype=np.float32).reshape(2, 5), np.ones(2, np.float32)
+    expected = [float(reference.train(torch.from_numpy(x), torch.from_numpy(y)).detach()) for _ in range(3)]
+    assert len(set(expected)) == 3
+    assert [float(layer.set_train(Tensor(x), Tensor(y)).asnumpy()) for _ in range(3)] == pytest.approx(expected, rel=1e-4)
 
 
 LOOKUP = """

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from porter import kinds as K
 from porter.grammar import statement_edits
 from porter.guards import constant_of
+from porter.no_grad import assigned_tensors, unstopped
 from porter.nodes import walk
 from porter.program import absolute
 from porter.rewrite.calls import Calls
@@ -235,16 +236,24 @@ class Statements(Calls):
             self.report(node, "MSP205", "a gradient switch that depends on a value, around a return or around its own condition",
                         "take the return out of the block, and give the condition a name of its own")  # fmt: skip
             return []
-        return self._without_header(node, self._assigned_tensors(node), unless=condition)
+        self._report_unstopped(node)
+        return self._without_header(node, assigned_tensors(self, node), unless=condition)
 
     def _without_gradient(self, node: ast.With) -> list[Edit]:
         """The block one level to the left; tensors it makes carry no gradient, which stop_gradient says."""
-        assigned = self._assigned_tensors(node)
-        if assigned and self.functions and self.classes and self._in_forward():
-            return self._without_header(node, assigned)
         if self._in_forward() and any(self._returns_tensor(n) for s in node.body for n in walk(s)):
             self.report(node, "MSP205", "a return under no_grad in a forward method", "wrap the result in ops.stop_gradient by hand")
-        return self._without_header(node, [])
+        if not (self.functions and self.classes and self._in_forward()):
+            return self._without_header(node, [])
+        self._report_unstopped(node)
+        return self._without_header(node, assigned_tensors(self, node))
+
+    def _report_unstopped(self, node: ast.With) -> None:
+        for place, shown in unstopped(self, node):
+            self.report(
+                place, "MSP205", f"{shown} is made or filled under no_grad, and may hold tensors that would carry a gradient here",
+                f"end it by hand: {shown} = ops.stop_gradient({shown}) for a tensor, element by element for a container",
+            )  # fmt: skip
 
     def _returns_tensor(self, node: ast.AST) -> bool:
         """Whether a network's own code returns here, or other code returns a tensor, which a loss could use."""
@@ -283,17 +292,6 @@ class Statements(Calls):
         test = text if negated is not None else f"not {text}" if isinstance(held, ast.Name | ast.Attribute) else f"not ({text})"
         inner = pad + ("\t" if pad.startswith("\t") else "    ")
         return f"\n{pad}if {test}:" + "".join(f"\n{inner}{name} = {stop}({name})" for name in stopped)
-
-    def _assigned_tensors(self, node: ast.With) -> list[str]:
-        found: dict[str, None] = {}
-        for statement in node.body:
-            for inner in walk(statement):
-                if isinstance(inner, ast.Name) and isinstance(inner.ctx, ast.Store) and not K.proven(
-                    self.kinds(inner), frozenset({"int", "float", "str", "bool"})
-                ):
-                    if K.is_tensor(self.kinds(inner)):
-                        found[inner.id] = None
-        return list(found)
 
 
 def _grad_mode(call: ast.expr) -> ast.expr | None:
