@@ -52,7 +52,8 @@ def check_output(output: Path, sources: tuple[Path, ...], *, force: bool = False
     resolved = output.resolve()
     for source in sources:
         root = (source if source.is_dir() else source.parent).resolve()
-        if resolved == root or root in resolved.parents:
+        # a folder beside a single file holds none of what is converted
+        if resolved == root or (source.is_dir() and root in resolved.parents):
             raise InputError(f"{output}: lies inside the source {source}", "choose a folder outside of it")
     if output.exists():
         if not output.is_dir():

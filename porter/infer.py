@@ -1082,6 +1082,8 @@ class Inference:
         return join(*(self._result(k, call.without_arguments(), scope) for k in kind.items[0]))
 
     def _call_tensor_method(self, kind: Kind, call: _Call, scope: Scope) -> Kinds:
+        if kind.of == "size":
+            return K.INT if call.positional or call.keywords else K.SIZE
         return self._row_result(self.table.get(f"torch.Tensor.{kind.of}"), call, (K.TENSOR,))
 
     def _call_unbound_tensor_method(self, kind: Kind, call: _Call, scope: Scope) -> Kinds:

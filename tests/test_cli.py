@@ -267,3 +267,10 @@ def test_the_start_takes_no_time(arguments: list[str]) -> None:
         after = os.times()
         spent.append(after.children_user + after.children_system - before.children_user - before.children_system)
     assert min(spent) < 0.3
+
+
+def test_a_folder_beside_a_single_file_takes_its_port(tmp_path: Path) -> None:
+    (tmp_path / "net.py").write_text("import torch\n\nx = torch.relu(torch.ones(2))\n")
+    assert porter("convert", str(tmp_path / "net.py"), "-o", str(tmp_path / "out")).exit_code == 0
+    assert (tmp_path / "out" / "net.py").is_file()
+    assert porter("convert", str(tmp_path / "net.py"), "-o", str(tmp_path)).exit_code == 2

@@ -256,3 +256,19 @@ def test_some_module_that_is_one_of_several_layers_is_any_of_them() -> None:
     assert ported.diagnostics == ()
     assert "embedding_table" not in ported.text.partition("def walk")[0]
     assert "ms_extras.layer_parameter(m, 'weight')" in ported.text.replace('"', "'")
+
+
+def test_a_parameter_behind_a_function_takes_its_values() -> None:
+    """`m.weight` of a layer known only as a module is found by a function in the port, which cannot be assigned to."""
+    text, codes = body("torch.relu_(m.weight)\nreturn m", arguments="m: nn.Module", method="helper")
+    assert text.replace('"', "'") == (
+        "ms_extras.layer_parameter(m, 'weight').set_data(ops.relu(ms_extras.layer_parameter(m, 'weight')))\nreturn m"
+    )
+    assert codes == ()
+
+
+def test_sizes_are_numbers() -> None:
+    """What size() gives needs no adapter in what it is handed to: neither a tensor nor something unknown."""
+    text, codes = body("n, s = x.size(0), x.size()\nreturn x.new_zeros(s), torch.zeros(n, 2, device=x.device)")
+    assert text == "n, s = x.shape[0], x.shape\nreturn x.new_zeros(s), ops.zeros((n, 2))"
+    assert codes == ()

@@ -6,6 +6,7 @@ import ast
 
 from porter import kinds as K
 from porter.activations import always_inplace, asks_inplace
+from porter.emit import EXTRAS
 from porter.nodes import walk
 from porter.rewrite.attributes import Attributes
 from porter.rewrite.edits import Edit
@@ -36,7 +37,7 @@ class InPlace(Attributes):
             return self.children(node)
         target = self.render(holder)
         if isinstance(holder, ast.Subscript):
-            return self.replace(node, f"{target} = {text}")
+            return self._assigned(node, target, text)
         if self._is_parameter(holder, is_data):
             return self.replace(
                 node,
@@ -47,14 +48,20 @@ class InPlace(Attributes):
         if isinstance(holder, ast.Name):
             self._check_alias(node, holder)
             return self.replace(node, f"{target} = {text}")
-        if isinstance(holder, ast.Subscript | ast.Attribute):
+        if isinstance(holder, ast.Attribute):
+            return self._assigned(node, target, text)
+        return self._nameless(node)
+
+    def _assigned(self, node: ast.Expr, target: str, text: str) -> list[Edit]:
+        """`target = text`; a parameter that the port reaches through a function takes the values instead."""
+        if not isinstance(ast.parse(target, mode="eval").body, ast.Call):
             return self.replace(node, f"{target} = {text}")
-        self.report(
-            node,
-            "MSP204",
-            f"{call.func.attr} changes a tensor that has no name",
-            "assign the result to a name",
-        )
+        if target.startswith(f"{EXTRAS}.layer_parameter("):
+            return self.replace(node, f"{target}.set_data({text})")
+        return self._nameless(node)
+
+    def _nameless(self, node: ast.Expr) -> list[Edit]:
+        self.report(node, "MSP204", "a tensor that has no name is changed in place", "assign the result to a name")
         return self.children(node)
 
     def _changed(self, receiver: ast.expr) -> tuple[ast.expr, bool]:
@@ -80,15 +87,10 @@ class InPlace(Attributes):
             return None
         holder = call.args[0]
         if not isinstance(holder, ast.Name | ast.Attribute | ast.Subscript):
-            self.report(
-                node, "MSP204", "a tensor that has no name is changed in place", "assign the result to a name"
-            )
-            return None
+            return self._nameless(node)
         if isinstance(holder, ast.Name):
             self._check_alias(node, holder)
-        edits = self.visit(call)
-        start, end = self.span(call)
-        return [Edit(start, end, f"{self.render(holder)} = {self.splice(start, end, edits)}")]
+        return self._assigned(node, self.render(holder), self.splice(*self.span(call), self.visit(call)))
 
     def _asks_inplace(self, call: ast.Call, name: str | None) -> bool:
         return (
