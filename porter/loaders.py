@@ -8,13 +8,13 @@ from porter import kinds as K
 from porter.kinds import ANY, Kind, Kinds, join, one
 
 if TYPE_CHECKING:
-    from porter.infer import Inference
+    from porter.infer.annotations import Annotations
 
 LOADER = "torch.utils.data.DataLoader"
 BATCH = join(K.TENSOR, K.list_of(K.TENSOR))
 
 
-def annotated_object(inference: Inference, name: str | None) -> Kinds:
+def annotated_object(inference: Annotations, name: str | None) -> Kinds:
     """What an annotation with the name of a row that returns an object promises: a loader, an optimizer, a schedule."""
     rows = inference.table.get(name or "")
     if not rows or not rows[0].returns.startswith("object[") or rows[0].kind != "function":
@@ -23,12 +23,12 @@ def annotated_object(inference: Inference, name: str | None) -> Kinds:
     return one("object", LOADER, (BATCH,)) if any(k.of == LOADER for k in kinds) else kinds
 
 
-def loader_object(inference: Inference, positional: list[Kinds], keywords: dict[str, Kinds]) -> Kinds:
+def loader_object(inference: Annotations, positional: list[Kinds], keywords: dict[str, Kinds]) -> Kinds:
     """A DataLoader with what its batches are: samples of its data set, collated."""
     collate = keywords.get("collate_fn", K.NOTHING)
     if collate and collate != K.NONE:
         functions = [inference.program.functions[k.of] for k in collate if k.name == "function" and k.of in inference.program.functions]
-        found = join(*(inference._returns(f) for f in functions))
+        found = join(*(inference.returned_by(f) for f in functions))
         return one("object", LOADER, (found or ANY,))
     dataset = positional[0] if positional else keywords.get("dataset", ANY)
     samples = join(*(_sample(inference, k) for k in dataset)) or ANY
@@ -36,10 +36,10 @@ def loader_object(inference: Inference, positional: list[Kinds], keywords: dict[
     return one("object", LOADER, (BATCH if batches & ANY else batches,))
 
 
-def _sample(inference: Inference, dataset: Kind) -> Kinds:
+def _sample(inference: Annotations, dataset: Kind) -> Kinds:
     found = inference.program.method(dataset.of, "__getitem__") if dataset.of in inference.program.classes else None
     if found is not None:
-        return inference._returns(found[1])
+        return inference.returned_by(found[1])
     if dataset.of.startswith("torchvision.datasets.") and dataset.of.rpartition(".")[2] in _LABELLED:
         return K.tuple_of(K.TENSOR, K.INT)
     return ANY

@@ -53,7 +53,7 @@ def _is_maker(rewriter: Rewriter, kind: K.Kind) -> bool:
         return kind.of in CONTAINERS or (kind.of in rewriter.program.classes and rewriter._is_cell(kind.of))
     of_class = kind.name == "bound" and bool(kind.items) and K.names(kind.items[0]) == {"class"}
     if (kind.name == "function" or of_class) and kind.of in rewriter.program.functions:
-        made = K.without_none(rewriter.inference._returns(rewriter.program.functions[kind.of]))
+        made = K.without_none(rewriter.inference.returned_by(rewriter.program.functions[kind.of]))
         return bool(made) and all(k.name == "object" and rewriter._is_cell(k.of) for k in made)
     return kind.name == "function" and kind.of.startswith("torchvision.models.")
 
