@@ -18,13 +18,14 @@ PYTHON ?= $(firstword $(foreach name,$(TESTED:%=python%) python3,$(shell \
 MODEL := reference_torch/genet/model.py
 PORT = $(BIN)/porter port
 
-.PHONY: help environment demo test lint check acceptance sweep bench prove pages ported clean
+.PHONY: help environment demo test lint check acceptance sweep fuzz bench prove pages ported clean
 
 help:
 	@echo "make demo        port GENet: source, weights, numbers, report"
 	@echo "make test        ruff, mypy, generated files, tests (under 15 minutes on two cores)"
 	@echo "make acceptance  the long sweeps: every test, every proof, make sweep, weights there and back, the figures of make bench"
 	@echo "make sweep       every architecture of timm and torchvision: ported, run, compared (downloads both)"
+	@echo "make fuzz        100 random calls of every proven row on both frameworks (an hour; goes on where it was broken off)"
 	@echo "make bench       times of the ported network, of the weight converter and of the command line"
 	@echo "make prove       run the table's proofs and record them in mappings/proofs.json"
 	@echo "make pages       write the table's generated pages"
@@ -73,6 +74,9 @@ acceptance: lint check
 
 sweep: $(STAMP)
 	$(BIN)/python benchmarks/sweep.py
+
+fuzz: $(STAMP)
+	$(BIN)/python benchmarks/fuzz_rows.py
 
 bench: $(STAMP)
 	$(BIN)/python benchmarks/bench_forward.py

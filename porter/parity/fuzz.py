@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import math
+import types
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -12,57 +14,91 @@ from typing import Any
 import torch
 
 from porter import pure
-from porter.diagnostics import InputError
-from porter.parity import ported, reference
-from porter.parity.cases import Case, Example, bound_arguments, own_call, torch_source
+from porter.parity import reference
+from porter.parity.cases import Case, Example, bound_arguments, constructor_inputs, own_call, torch_source
 from porter.parity.compare import compare
 from porter.parity.leaves import Observation
 from porter.parity.proofs import Failure
 from porter.parity.reference import Reference
-from porter.parity.rows import Bench, Converted, compare_case, convert, run_reference
+from porter.parity.rows import Bench, Converted, compare_case, convert
+from porter.parity.samples import draw_all
+from porter.parity.trail import Found, Step, Trail
 from porter.parity.variants import variants
 
-TRIES_PER_CALL = 6
+TRIES_PER_CALL = 12
+GRADIENTS = 10  # calls of a row whose gradients are compared too
 
 
 @dataclass(frozen=True)
 class FuzzResult:
-    """How many random calls ran equal, were refused by a guard, gave another value, or raised something else.
+    """What became of random calls: those that ran equal, were refused by a guard, gave another value, or raised.
 
-    `limited` lie within a limit that the row states, and are not run; `empty` are wrong values of reductions over an axis of size 0, where MindSpore's kernels write nothing at all.
+    `no kernel` raise because the device's kernel does not take the dtype, which MindSpore says itself. `limited` lie within a limit that the row states, and are not run; `empty` are wrong values of reductions over an
+    axis of size 0, where MindSpore's kernels write nothing at all. `gradients` are of the first equal calls.
     """
 
-    equal: int = 0
-    guarded: int = 0
-    empty: int = 0
-    limited: int = 0
-    wrong: tuple[Failure, ...] = ()
-    raised: tuple[Failure, ...] = ()
+    values: tuple[Found, ...] = ()
+    gradients: tuple[Found, ...] = ()
 
     def counts(self) -> dict[str, int]:
         """How many calls had each outcome; those that none had are left out."""
-        found = {
-            "equal": self.equal,
-            "refused": self.guarded,
-            "raised": len(self.raised),
-            "limited": self.limited,
-            "empty": self.empty,
-            "wrong": len(self.wrong),
-        }
-        return {outcome: number for outcome, number in found.items() if number}
+        found: Counter[str] = Counter(value.outcome for value in self.values)
+        found.update(f"{one.outcome} gradient" for one in self.gradients)
+        return dict(found)
+
+    @property
+    def wrong(self) -> tuple[Failure, ...]:
+        return tuple(_failure(found) for found in self.values if found.outcome == "wrong")
+
+    @property
+    def raised(self) -> tuple[Failure, ...]:
+        return tuple(_failure(found) for found in self.values if found.outcome == "raised")
+
+    @property
+    def wrong_gradients(self) -> tuple[Failure, ...]:
+        return tuple(_failure(f, "gradient") for f in self.gradients if f.outcome in ("wrong", "raised"))
 
 
-def fuzz_row(bench: Bench, count: int, seed: int = 0) -> FuzzResult:
-    """Runs up to `count` random calls of a row in PYNATIVE mode; the same ones for the same seed."""
+def _failure(found: Found, stage: str = "PYNATIVE") -> Failure:
+    return Failure(found.call, stage, found.message)
+
+
+def fuzz_row(bench: Bench, count: int, seed: int = 0, trail: Trail | None = None) -> FuzzResult:
+    """Runs up to `count` random calls of a row in PYNATIVE mode; the same ones for the same seed.
+
+    What a trail holds already is not run again.
+    """
+    trail = trail or Trail()
     fuzzed, cases = _accepted_by_torch(bench, count, seed)
     if not cases:
         return FuzzResult()
-    source = torch_source(fuzzed.row, fuzzed.examples, cases)
-    converted = convert(fuzzed, source, cases, fuzzed.table)
-    result = FuzzResult()
-    for case in cases:
-        result = _count(result, fuzzed, case, converted)
-    return result
+    plain = replace(fuzzed, examples=tuple(_without_gradient(e) for e in fuzzed.examples))
+    converted = convert(fuzzed, torch_source(fuzzed.row, fuzzed.examples, cases), cases, fuzzed.table)
+    values: list[Found] = []
+    gradients: list[Found] = []
+    for number, case in enumerate(cases):
+        values.append(_step(trail, plain, case, converted, "value"))
+        differentiated = "grad" in fuzzed.examples[number].checks and len(gradients) < GRADIENTS
+        if differentiated and values[-1].outcome == "equal":
+            gradients.append(_step(trail, fuzzed, case, converted, "gradient"))
+    return FuzzResult(tuple(values), tuple(gradients))
+
+
+def _step(trail: Trail, bench: Bench, case: Case, converted: Converted, step: Step) -> Found:
+    call = " on ".join((case.call, " ".join(str(spec) for spec in bench.examples[case.example].inputs)))
+    known = trail.take(case.example, step)
+    if known is not None:
+        return known if known.call else replace(known, call=call)
+    with trail.running(case.example, step):
+        found = replace(_value(bench, case, converted) if step == "value" else _gradient(bench, case, converted), call=call)
+    return trail.keep(case.example, step, found)
+
+
+def _without_gradient(example: Example) -> Example:
+    return replace(example, checks=example.checks - {"grad"})
+
+
+# --- calls that torch takes ----------------------------------------------------------------------------------------
 
 
 def _accepted_by_torch(bench: Bench, count: int, seed: int) -> tuple[Bench, list[Case]]:
@@ -73,10 +109,12 @@ def _accepted_by_torch(bench: Bench, count: int, seed: int) -> tuple[Bench, list
     drawn = variants(bench.row, bench.examples, seed)
     for _, example in zip(range(count * TRIES_PER_CALL), drawn, strict=False):
         key = (example.call, str(example.inputs))
-        if len(examples) >= count or key in tried:
+        if len(examples) >= count:
+            break
+        if key in tried:
             continue
         tried.add(key)
-        run = _settled_run(replace(bench, examples=(*examples, example), runs={}))
+        run = _settled_run(bench, example, len(examples))
         if run is not None:
             runs[len(examples)] = run
             examples.append(example)
@@ -84,32 +122,38 @@ def _accepted_by_torch(bench: Bench, count: int, seed: int) -> tuple[Bench, list
     return fuzzed, [Case(f"Example{i + 1}", i, "", e.call) for i, e in enumerate(examples)]
 
 
-def _settled_run(trial: Bench) -> Reference | None:
-    """The torch run of the last example; None where torch refuses it, draws numbers, or reads what it never wrote."""
-    number = len(trial.examples) - 1
-    example = trial.examples[number]
-    case = Case(f"Example{number + 1}", number, "", example.call)
+def _settled_run(bench: Bench, example: Example, number: int) -> Reference | None:
+    """The torch run of an example; None where torch refuses it, draws numbers, or reads what it never wrote."""
     try:
-        text = torch_source(trial.row, trial.examples, [case])
-        module = ported.load_source(trial.folder, trial.next_name("fuzz"), text, "")
-    except (InputError, SyntaxError):
-        return None
-    run = run_reference(trial, case, module)
-    with _memory_filled():
-        again = run_reference(trial, case, module, seed=1)
-    if isinstance(run, Failure) or isinstance(again, Failure):
+        build = _torch_class(bench, example)
+        run = _run(bench, build, _without_gradient(example), number)
+        with _memory_filled():
+            again = _run(bench, build, _without_gradient(example), number, seed=1)
+    except Exception:  # whatever torch raises for arguments that it does not take
         return None
     return run if _same(run.observation, again.observation) else None
+
+
+def _torch_class(bench: Bench, example: Example) -> type[torch.nn.Module]:
+    module = types.ModuleType(bench.next_name("fuzz"))
+    exec(torch_source(bench.row, [example], [Case("Example1", 0, "", example.call)]), vars(module))
+    built: type[torch.nn.Module] = module.Example1
+    return built
+
+
+def _run(bench: Bench, build: type[torch.nn.Module], example: Example, number: int, seed: int = 0) -> Reference:
+    arrays = draw_all(example.inputs, seed=number + 1)  # as Bench.arrays
+    return reference.observe(build, example, constructor_inputs(bench.row, example), arrays, seed)
 
 
 @contextmanager
 def _memory_filled() -> Iterator[None]:
     """New tensors hold NaN and not what happens to lie in memory."""
-    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.set_deterministic_debug_mode("warn")
     try:
         yield
     finally:
-        torch.use_deterministic_algorithms(False)
+        torch.set_deterministic_debug_mode("default")
 
 
 def _same(one: Observation, other: Observation) -> bool:
@@ -118,25 +162,58 @@ def _same(one: Observation, other: Observation) -> bool:
     )
 
 
-def _count(result: FuzzResult, bench: Bench, case: Case, converted: Converted) -> FuzzResult:
-    if converted.diagnostics.get(case.name):
-        return replace(result, guarded=result.guarded + 1)
+# --- what becomes of them ------------------------------------------------------------------------------------------
+
+
+def _value(bench: Bench, case: Case, converted: Converted) -> Found:
+    # a pitfall (MSP6) speaks of the code around a call, not of the row
+    told = [d for d in converted.diagnostics.get(case.name, ()) if not d.code.startswith("MSP6")]
+    if told:
+        return Found("refused", "", str(told[0]))
     if converted.module is None:
-        return replace(result, raised=(*result.raised, Failure(case.call, "load", converted.error)))
+        return Found("raised", "", converted.error)
     if _is_limited(bench, case):
-        return replace(result, limited=result.limited + 1)
+        return Found("limited")
     failure = compare_case(bench, case, converted.module, "PYNATIVE")
     if failure is None:
-        return replace(result, equal=result.equal + 1)
-    specs = " ".join(str(spec) for spec in bench.examples[case.example].inputs)
-    failure = replace(failure, case=f"{case.call} on {specs}")
+        return Found("equal")
+    if _lacks_kernel(failure):
+        return Found("no kernel", "", failure.message)
     if _is_exception(failure):
-        if failure.message.startswith("ValueError: torch."):  # an adapter's guard names the torch call
-            return replace(result, guarded=result.guarded + 1)
-        return replace(result, raised=(*result.raised, failure))
-    if _reduces_nothing(bench, case):
-        return replace(result, empty=result.empty + 1)
-    return replace(result, wrong=(*result.wrong, failure))
+        guard = failure.message.startswith("ValueError: torch.")  # an adapter's guard names the torch call
+        return Found("refused" if guard else "raised", "", failure.message)
+    return Found("empty" if _reduces_nothing(bench, case) else "wrong", "", failure.message)
+
+
+def _gradient(bench: Bench, case: Case, converted: Converted) -> Found:
+    assert converted.module is not None
+    example = bench.examples[case.example]
+    try:
+        run = _run(bench, _torch_class(bench, example), example, case.example)
+    except Exception:  # of a value that torch does not differentiate
+        return Found("limited")
+    differentiated = replace(bench, runs={case.example: run})
+    failure = compare_case(differentiated, case, converted.module, "PYNATIVE")
+    if failure is None:
+        return Found("equal")
+    if _lacks_kernel(failure):
+        return Found("no kernel", "", failure.message)
+    return Found("raised" if _is_exception(failure) else "wrong", "", failure.message)
+
+
+# what MindSpore says of a dtype that the device's kernel of an operator does not take
+LACKING = (
+    "Unsupported data type",
+    "Kernel select failed",
+    "does not support this kernel data type",
+    "Unsupported op",
+    "must be a type of",
+    "type is not support",
+)
+
+
+def _lacks_kernel(failure: Failure) -> bool:
+    return _is_exception(failure) and any(text in failure.message for text in LACKING)
 
 
 def _is_exception(failure: Failure) -> bool:

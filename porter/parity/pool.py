@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
 
 from porter.parity.proofs import Failure, Proof, RowResult, keyed_rows
+from porter.parity.trail import Trail, trail_file
 
 ROW_SECONDS = 300.0  # a machine that is shared may take long; what hangs is rare
 CALL_SECONDS = 2.0  # more for each random call
+CRASHES = 12  # of one row's random calls; then the rest of them is given up
 ROWS_PER_WORKER = 250  # MindSpore keeps every compiled graph; a fresh process gives the memory back
 START_SECONDS = 90.0
 
@@ -28,6 +31,8 @@ class Job:
     fuzz: int = 0
     seed: int = 0
     fresh: bool = False
+    examples: bool = True  # else only the random calls
+    trails: Path | None = None  # what became of random calls is written here, so that a crash costs one call
 
 
 @dataclass
@@ -45,12 +50,20 @@ class Worker:
 def prove_rows(keys: Sequence[str], job: Job, jobs: int = 2) -> Iterator[RowResult]:
     """Results in the order in which they finish."""
     waiting = list(keys)[::-1]
+    with tempfile.TemporaryDirectory(prefix="trails") as folder:
+        job = replace(job, trails=Path(folder)) if job.fuzz else job
+        yield from _results(waiting, job, jobs)
+
+
+def _results(waiting: list[str], job: Job, jobs: int) -> Iterator[RowResult]:
     workers = [_start(job) for _ in range(min(jobs, len(waiting)))]
     try:
         while workers:
             for worker in list(workers):
                 result, alive = _poll(worker, ROW_SECONDS + job.fuzz * CALL_SECONDS)
-                if result is not None:
+                if result is not None and goes_on(job, result):
+                    waiting.append(result.key)
+                elif result is not None:
                     yield result
                 if not alive or worker.done >= ROWS_PER_WORKER:
                     workers.remove(worker)
@@ -63,6 +76,18 @@ def prove_rows(keys: Sequence[str], job: Job, jobs: int = 2) -> Iterator[RowResu
     finally:
         for worker in workers:
             _stop(worker)
+
+
+def goes_on(job: Job, result: RowResult) -> bool:
+    """Whether a random call ended the process: the row is then run again from the next one on."""
+    if not job.trails or not any(f.stage == "process" for f in result.failures):
+        return False
+    path = trail_file(job.trails, result.key)
+    crashes = Trail(path).crashes
+    lost = path.with_suffix(".lost")
+    before = int(lost.read_text("utf-8")) if lost.exists() else 0
+    lost.write_text(str(crashes), "utf-8")
+    return before < crashes <= CRASHES
 
 
 def _next(worker: Worker, waiting: list[str], workers: list[Worker]) -> None:
@@ -132,7 +157,15 @@ def serve(channel: Connection, job: Job) -> None:
         except EOFError:
             os._exit(0)  # MindSpore's own shutdown can take seconds
         result = prove_row(
-            key, rows[key], table, mutants=job.mutants, fuzz=job.fuzz, seed=job.seed, fresh=job.fresh
+            key,
+            rows[key],
+            table,
+            mutants=job.mutants,
+            fuzz=job.fuzz,
+            seed=job.seed,
+            fresh=job.fresh,
+            examples=job.examples,
+            trail=Trail(trail_file(job.trails, key)) if job.trails else None,
         )
         channel.send(result)
 

@@ -68,7 +68,8 @@ class Failure:
 class RowResult:
     """The proof of one row with what failed, and how long it took in seconds.
 
-    `raised` are random calls that no guard refuses and that MindSpore cannot run: loud, but a guard is missing.
+    `raised` are random calls that no guard refuses and that MindSpore cannot run: loud, but a guard is missing;
+    `gradients` are random calls with the right value and another gradient, or none.
     """
 
     key: str
@@ -76,6 +77,7 @@ class RowResult:
     failures: tuple[Failure, ...] = ()
     survivors: tuple[str, ...] = ()
     raised: tuple[Failure, ...] = ()
+    gradients: tuple[Failure, ...] = ()
     seconds: float = 0.0
 
 

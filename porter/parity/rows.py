@@ -37,6 +37,7 @@ from porter.parity.mutants import Mutant, mutants_of
 from porter.parity.proofs import Failure, Proof, RowResult, State
 from porter.parity.same import class_texts
 from porter.parity.samples import Array, draw_all
+from porter.parity.trail import Trail
 from porter.table import Row, Table
 
 DISTRIBUTION_SIGMAS = 5.0
@@ -80,11 +81,21 @@ class Bench:
 
 
 def prove_row(
-    key: str, row: Row, table: Table, *, mutants: bool = True, fuzz: int = 0, seed: int = 0, fresh: bool = True
+    key: str,
+    row: Row,
+    table: Table,
+    *,
+    mutants: bool = True,
+    fuzz: int = 0,
+    seed: int = 0,
+    fresh: bool = True,
+    examples: bool = True,
+    trail: Trail | None = None,
 ) -> RowResult:
     """The result for one row; nothing that a row or its examples do wrong escapes as an exception.
 
-    Unless `fresh`, a proof that was kept is taken where nothing that it depends on has changed.
+    Unless `fresh`, a proof that was kept is taken where nothing that it depends on has changed. Without `examples` the
+    row is taken as proven and only its random calls are run, those that `trail` does not hold yet.
     """
     ported.settle_memory()
     started = time.perf_counter()
@@ -93,8 +104,9 @@ def prove_row(
         return RowResult(key, settled, seconds=time.perf_counter() - started)
     with _folder() as folder:
         try:
-            result = _prove(key, row, table, folder, mutants, fresh)
-            result = _fuzzed(result, row, table, folder, fuzz, seed) if fuzz else result
+            taken = RowResult(key, Proof("refused" if row.refused else "proven"))
+            result = _prove(key, row, table, folder, mutants, fresh) if examples else taken
+            result = _fuzzed(result, row, table, folder, fuzz, seed, trail) if fuzz else result
         except InputError as error:
             result = _failed(key, Failure("row", "example", str(error)))
         except Exception:
@@ -165,18 +177,20 @@ def _prove(key: str, row: Row, table: Table, folder: Path, with_mutants: bool, f
     return RowResult(key, proof, survivors=survivors)
 
 
-def _fuzzed(result: RowResult, row: Row, table: Table, folder: Path, count: int, seed: int) -> RowResult:
+def _fuzzed(
+    result: RowResult, row: Row, table: Table, folder: Path, count: int, seed: int, trail: Trail | None
+) -> RowResult:
     """The result of a proven row with that of random calls: a wrong value among them fails it."""
     from porter.parity.fuzz import fuzz_row
 
     if result.proof.state != "proven":
         return result
     examples = tuple(read_example(raw, row.location) for raw in row.examples)
-    found = fuzz_row(Bench(row, table, folder / "fuzz", examples), count, seed)
+    found = fuzz_row(Bench(row, table, folder / "fuzz", examples), count, seed, trail)
     proof = replace(result.proof, fuzz=found.counts())
     if found.wrong:
         proof = replace(proof, state="failed", note=_short(f"random call: {found.wrong[0]}"))
-    return replace(result, proof=proof, failures=found.wrong, raised=found.raised)
+    return replace(result, proof=proof, failures=found.wrong, raised=found.raised, gradients=found.wrong_gradients)
 
 
 def _state(examples: Sequence[Example]) -> tuple[State, tuple[str, ...]]:

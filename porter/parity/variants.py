@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import ast
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from porter.diagnostics import InputError
 from porter.parity.cases import Example, bound_arguments, own_call
@@ -18,21 +18,29 @@ SIZES = (1, 2, 3, 4, 5, 6, 7, 9)
 INTEGERS_TRIED = (-3, -2, -1, 0, 1, 2, 3)
 FLOATS_TRIED = (-1.0, 0.0, 0.1, 0.5, 1.0, 2.0)
 SCALARS_TRIED = ("2", "-3", "0.5", "-1.5", "True")
-DTYPES_TRIED = ("float64", "float64", "int32", "int64", "int64", "uint8", "bool")
+AXES_TRIED = ("0", "1", "-1", "-2", "(0,)", "(0, -1)", "(-2, -1)", "(1, 0)")
+DTYPES_TRIED = ("float64", "float64", "int32", "int64", "int64", "uint8", "bool", "float16", "bfloat16")
+DTYPES_GIVEN = ("torch.float64", "torch.float32", "torch.int64", "torch.int32", "torch.float16", "torch.bool")
+AXIS_NAMES = ("dim", "axis")
 LOWEST_INTEGER = -6
 
+STRENGTHS = (0.1, 0.3, 1.0)  # how much of a call is changed: where much is, torch refuses most
 CHANGE_DTYPE = 0.3
 MIX_DTYPES = 0.4  # of the changes: each input for itself, so that types are promoted
 CHANGE_RANK = 0.15
+SCALAR_INPUT = 0.04
 BROADCAST = 0.15
 EMPTY = 0.05
 NARROW_INDEX = 0.1
+LINK_SIZES = 0.5
 CHANGE_ARGUMENT = 0.4
 BORROW_ARGUMENT = 0.2
 ADD_ARGUMENT = 0.2
 DROP_ARGUMENT = 0.1
 SCALAR_ARGUMENT = 0.1
+SEVERAL_AXES = 0.1
 EVALUATE = 0.2
+HALF_RTOL = {"float16": 1e-2, "bfloat16": 8e-2}  # a few roundings: sums are kept in another precision
 
 
 def variants(row: Row, examples: Sequence[Example], seed: int = 0) -> Iterator[Example]:
@@ -42,43 +50,68 @@ def variants(row: Row, examples: Sequence[Example], seed: int = 0) -> Iterator[E
     others = [given for e in usable if (given := bound_arguments(row, e.call))]
     while usable:
         example = rng.choice(usable)
+        strength = rng.choice(STRENGTHS)
+        sizes = _sizes(example.inputs, rng)
+        inputs = _vary_inputs(example.inputs, sizes, rng, strength)
+        linked = sizes if rng.random() < LINK_SIZES else {}
         yield replace(
             example,
-            call=_vary_call(row, example, others, rng),
-            inputs=_vary_inputs(example.inputs, rng),
+            call=_vary_call(row, example, others, Draw(rng, strength, linked)),
+            inputs=inputs,
             ported=None,
             forms=False,
             train=example.train and rng.random() > EVALUATE,
-            checks=example.checks - {"grad"},  # of random arguments they are often ill-conditioned
-            rtol=_rtol(example),
+            rtol=_rtol(example, inputs),
         )
 
 
-def _rtol(example: Example) -> float | None:
+@dataclass(frozen=True)
+class Draw:
+    """The random numbers of one variation, how strong it is, and the sizes that it changes in inputs and call alike."""
+
+    rng: random.Random
+    strength: float
+    sizes: Mapping[int, int]
+
+    def change(self, share: float) -> bool:
+        return self.rng.random() < share * self.strength
+
+
+def _rtol(example: Example, inputs: Sequence[InputSpec]) -> float | None:
     """float32's threshold for float64 too: kernels that compute in float32 are no wrong values."""
-    if example.rtol is not None or any(spec.dtype in ("float16", "bfloat16") for spec in example.inputs):
-        return example.rtol
-    return RTOL["float32"]
+    text = example.call + " ".join(spec.dtype for spec in inputs)
+    half = max((rtol for dtype, rtol in HALF_RTOL.items() if dtype in text), default=0.0)
+    return max(example.rtol or RTOL["float32"], half)
 
 
 # --- inputs --------------------------------------------------------------------------------------------------------
 
 
-def _vary_inputs(specs: Sequence[InputSpec], rng: random.Random) -> tuple[InputSpec, ...]:
-    """Other sizes, the same one wherever the same stood, and now and then another dtype or rank."""
+def _sizes(specs: Sequence[InputSpec], rng: random.Random) -> dict[int, int]:
+    """Another size for some of the sizes: the same one wherever the same stood."""
     sizes = sorted({size for spec in specs for size in spec.shape})
     changed = {size: rng.choice(SIZES) if rng.random() < 0.5 else size for size in sizes}
     if sizes and rng.random() < EMPTY:
         changed[rng.choice(sizes)] = 0
-    rank = rng.choice((-2, -1, 1)) if rng.random() < CHANGE_RANK else 0
-    varied = [replace(spec, shape=_shape(spec.shape, changed, rank)) for spec in specs]
-    if rng.random() < BROADCAST and varied:
+    return changed
+
+
+def _vary_inputs(
+    specs: Sequence[InputSpec], sizes: Mapping[int, int], rng: random.Random, strength: float
+) -> tuple[InputSpec, ...]:
+    """Other sizes, and now and then another dtype or rank."""
+    rank = rng.choice((-2, -1, 1)) if rng.random() < CHANGE_RANK * strength else 0
+    varied = [replace(spec, shape=_shape(spec.shape, sizes, rank)) for spec in specs]
+    if rng.random() < BROADCAST * strength and varied:
         at = rng.randrange(len(varied))
         varied[at] = _broadcast(varied[at], rng)
+    if rng.random() < SCALAR_INPUT and varied:
+        at = rng.randrange(len(varied))
+        varied[at] = replace(varied[at], shape=())
     return tuple(_vary_dtypes(varied, rng))
 
 
-def _shape(shape: tuple[int, ...], sizes: dict[int, int], rank: int) -> tuple[int, ...]:
+def _shape(shape: tuple[int, ...], sizes: Mapping[int, int], rank: int) -> tuple[int, ...]:
     found = tuple(sizes[size] for size in shape)
     return (2, *found) if rank > 0 else found[-rank:]
 
@@ -121,24 +154,30 @@ def _with_dtype(spec: InputSpec, dtype: str) -> InputSpec:
 # --- arguments -----------------------------------------------------------------------------------------------------
 
 
-def _vary_call(row: Row, example: Example, others: Sequence[dict[str, ast.expr]], rng: random.Random) -> str:
+def _vary_call(row: Row, example: Example, others: Sequence[dict[str, ast.expr]], draw: Draw) -> str:
     tree = deepcopy(ast.parse(example.call, mode="eval"))
     call = own_call(row, tree)
     if call is None:
         return example.call
-    call.args = [_vary_value(_scalar(value, example, rng), rng) for value in call.args]
+    call.args = [_vary_value(_scalar(value, example, draw), draw) for value in call.args]
     for keyword in call.keywords:
-        borrowed = _borrowed(keyword.arg, others, rng) if rng.random() < BORROW_ARGUMENT else None
-        keyword.value = _vary_value(borrowed or _scalar(keyword.value, example, rng), rng)
-    call.keywords = [k for k in call.keywords if k.arg is None or rng.random() > DROP_ARGUMENT]
-    call.keywords += _further_keywords(row, call, others, rng)
+        borrowed = _borrowed(keyword.arg, others, draw.rng) if draw.change(BORROW_ARGUMENT) else None
+        keyword.value = _vary_value(borrowed or _scalar(keyword.value, example, draw), draw)
+        if keyword.arg in AXIS_NAMES and draw.change(SEVERAL_AXES):
+            keyword.value = _expression(draw.rng.choice(AXES_TRIED))
+    call.keywords = [k for k in call.keywords if k.arg is None or not draw.change(DROP_ARGUMENT)]
+    call.keywords += _further_keywords(row, call, others, draw)
     return ast.unparse(tree)
 
 
-def _scalar(value: ast.expr, example: Example, rng: random.Random) -> ast.expr:
+def _expression(text: str) -> ast.expr:
+    return ast.parse(text, mode="eval").body
+
+
+def _scalar(value: ast.expr, example: Example, draw: Draw) -> ast.expr:
     """Now and then a Python number in place of an input."""
-    if isinstance(value, ast.Name) and value.id in example.names and rng.random() < SCALAR_ARGUMENT:
-        return ast.parse(rng.choice(SCALARS_TRIED), mode="eval").body
+    if isinstance(value, ast.Name) and value.id in example.names and draw.change(SCALAR_ARGUMENT):
+        return _expression(draw.rng.choice(SCALARS_TRIED))
     return value
 
 
@@ -152,14 +191,18 @@ def _literal(value: ast.expr) -> bool:
     return not any(isinstance(n, ast.Name) and n.id != "torch" for n in ast.walk(value))
 
 
-def _vary_value(value: ast.expr, rng: random.Random) -> ast.expr:
+def _vary_value(value: ast.expr, draw: Draw) -> ast.expr:
     if isinstance(value, ast.Tuple | ast.List):
-        value.elts = [_vary_value(item, rng) for item in value.elts]
+        value.elts = [_vary_value(item, draw) for item in value.elts]
         return value
     number = _number(value)
-    if number is None or rng.random() > CHANGE_ARGUMENT:
+    if number is None:
         return value
-    return ast.parse(repr(_other(number, rng)), mode="eval").body
+    if type(number) is int and draw.sizes.get(number, number) != number:
+        return _expression(repr(draw.sizes[number]))
+    if not draw.change(CHANGE_ARGUMENT):
+        return value
+    return _expression(repr(_other(number, draw.rng)))
 
 
 def _number(value: ast.expr) -> bool | int | float | None:
@@ -179,7 +222,7 @@ def _other(value: bool | int | float, rng: random.Random) -> bool | int | float:
 
 
 def _further_keywords(
-    row: Row, call: ast.Call, others: Sequence[dict[str, ast.expr]], rng: random.Random
+    row: Row, call: ast.Call, others: Sequence[dict[str, ast.expr]], draw: Draw
 ) -> list[ast.keyword]:
     """Parameters that the example leaves at their defaults, given another value."""
     parameters = [
@@ -188,11 +231,24 @@ def _further_keywords(
     taken = {k.arg for k in call.keywords} | {p.name for p in parameters[: len(call.args)]}
     found = []
     for p in parameters:
-        if p.name in taken or p.default is None or rng.random() >= ADD_ARGUMENT:
+        if p.name in taken or p.default is None or not draw.change(ADD_ARGUMENT):
             continue
-        default = _number(ast.parse(p.default, mode="eval").body)
-        if default is not None:
-            found.append(ast.keyword(p.name, ast.parse(repr(_other(default, rng)), mode="eval").body))
-        elif (value := _borrowed(p.name, others, rng)) is not None:
+        value = _given(p.name, p.default, others, draw.rng)
+        if value is not None:
             found.append(ast.keyword(p.name, value))
     return found
+
+
+def _given(
+    name: str, default: str, others: Sequence[dict[str, ast.expr]], rng: random.Random
+) -> ast.expr | None:
+    """A value for a parameter: another than the default, or what its name means where the default is None."""
+    number = _number(ast.parse(default, mode="eval").body)
+    if number is not None:
+        return _expression(repr(_other(number, rng)))
+    if default == "None" and rng.random() < 0.5:
+        if name in AXIS_NAMES:
+            return _expression(rng.choice(AXES_TRIED))
+        if name == "dtype":
+            return _expression(rng.choice(DTYPES_GIVEN))
+    return _borrowed(name, others, rng)
