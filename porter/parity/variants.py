@@ -22,9 +22,10 @@ AXES_TRIED = ("0", "1", "-1", "-2", "(0,)", "(0, -1)", "(-2, -1)", "(1, 0)")
 DTYPES_TRIED = ("float64", "float64", "int32", "int64", "int64", "uint8", "bool", "float16", "bfloat16")
 DTYPES_GIVEN = ("torch.float64", "torch.float32", "torch.int64", "torch.int32", "torch.float16", "torch.bool")
 AXIS_NAMES = ("dim", "axis")
+ONE_AXIS_NAMES = (*AXIS_NAMES, "dim0", "dim1", "axis0", "axis1", "start_dim", "end_dim")
 LOWEST_INTEGER = -6
 
-STRENGTHS = (0.1, 0.3, 1.0)  # how much of a call is changed: where much is, torch refuses most
+STRENGTHS = (0.2, 0.5, 1.0)  # how much of a call is changed: where much is, torch refuses most
 CHANGE_DTYPE = 0.3
 MIX_DTYPES = 0.4  # of the changes: each input for itself, so that types are promoted
 CHANGE_RANK = 0.15
@@ -33,9 +34,10 @@ BROADCAST = 0.15
 EMPTY = 0.05
 NARROW_INDEX = 0.1
 LINK_SIZES = 0.5
-CHANGE_ARGUMENT = 0.4
+CHANGE_ARGUMENT = 0.5
+CHANGE_AXIS = 0.4
 BORROW_ARGUMENT = 0.2
-ADD_ARGUMENT = 0.2
+ADD_ARGUMENT = 0.3
 DROP_ARGUMENT = 0.1
 SCALAR_ARGUMENT = 0.1
 SEVERAL_AXES = 0.1
@@ -159,15 +161,35 @@ def _vary_call(row: Row, example: Example, others: Sequence[dict[str, ast.expr]]
     call = own_call(row, tree)
     if call is None:
         return example.call
-    call.args = [_vary_value(_scalar(value, example, draw), draw) for value in call.args]
+    names = _positional_names(row)
+    for at, value in enumerate(call.args):
+        axis = _axis(names[at] if at < len(names) else None, value, example, draw)
+        call.args[at] = axis or _vary_value(_scalar(value, example, draw), draw)
     for keyword in call.keywords:
         borrowed = _borrowed(keyword.arg, others, draw.rng) if draw.change(BORROW_ARGUMENT) else None
-        keyword.value = _vary_value(borrowed or _scalar(keyword.value, example, draw), draw)
-        if keyword.arg in AXIS_NAMES and draw.change(SEVERAL_AXES):
-            keyword.value = _expression(draw.rng.choice(AXES_TRIED))
+        axis = _axis(keyword.arg, keyword.value, example, draw)
+        keyword.value = axis or _vary_value(borrowed or _scalar(keyword.value, example, draw), draw)
     call.keywords = [k for k in call.keywords if k.arg is None or not draw.change(DROP_ARGUMENT)]
     call.keywords += _further_keywords(row, call, others, draw)
     return ast.unparse(tree)
+
+
+def _positional_names(row: Row) -> list[str]:
+    """The names of the parameters that a call's arguments stand for, in their order."""
+    parameters = [p.name for p in row.torch.parameters or () if p.kind == "positional"]
+    return parameters[1:] if row.kind == "method" and parameters[:1] == ["self"] else parameters
+
+
+def _axis(name: str | None, value: ast.expr, example: Example, draw: Draw) -> ast.expr | None:
+    """Another axis of the first input in place of an integer that is one, counted from either end, or several axes."""
+    if name not in ONE_AXIS_NAMES or not example.inputs:
+        return None
+    if name in AXIS_NAMES and draw.change(SEVERAL_AXES):
+        return _expression(draw.rng.choice(AXES_TRIED))
+    rank = len(example.inputs[0].shape)
+    if type(_number(value)) is not int or not rank or draw.rng.random() >= CHANGE_AXIS:
+        return None
+    return _expression(repr(draw.rng.randrange(-rank, rank)))
 
 
 def _expression(text: str) -> ast.expr:
