@@ -38,11 +38,11 @@ def merged(found: list[Facts]) -> Facts:
     """What several runs saw together."""
     spans = {span for facts in found for span in facts.kinds}
     shaped = {span for facts in found for span in facts.shapes}
-    entered = {span for facts in found for span in facts.in_hw}
+    entered = {span for facts in found for span in facts.entering}
     return Facts(
         kinds={s: join(*(f.kinds[s] for f in found if s in f.kinds)) for s in spans},
         shapes={s: frozenset().union(*(f.shapes.get(s, frozenset()) for f in found)) for s in shaped},
-        in_hw={s: frozenset().union(*(f.in_hw.get(s, frozenset()) for f in found)) for s in entered},
+        entering={s: frozenset().union(*(f.entering.get(s, frozenset()) for f in found)) for s in entered},
     )
 
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from porter import kinds as K
 from porter.guards import UNKNOWN, constant_of
-from porter.infer import span_of
 from porter.rewrite.edits import Edit
+from porter.trace import span_of
 
 if TYPE_CHECKING:
     from porter.rewrite.walk import Walk
@@ -35,7 +35,7 @@ def stepped_edits(rewriter: Walk, node: ast.Subscript) -> list[Edit] | None:
 
 def empty_axis_edits(rewriter: Walk, node: ast.Subscript) -> list[Edit]:
     """`x[:-1]` as `x[:max(x.shape[0] - 1, 0)]` where a traced run saw the axis empty: PYNATIVE mode cannot count from its end."""
-    shapes = rewriter.inference.facts.shapes.get(span_of(rewriter.module, node.value), frozenset())
+    shapes = rewriter.inference.facts.shapes.get(span_of(rewriter.module.path, node.value), frozenset())
     if not any(0 in shape for shape in shapes) or not isinstance(node.value, ast.Name | ast.Attribute):
         return []
     edits: list[Edit] = []

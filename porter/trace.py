@@ -5,6 +5,7 @@ The run happens in a process of its own (porter.tracing), so that what the user'
 
 from __future__ import annotations
 
+import ast
 import json
 import subprocess
 import sys
@@ -20,18 +21,25 @@ from porter.kinds import ANY, Kind, Kinds, join
 
 Span = tuple[str, int, int, int, int]
 
+MAX_SHAPES = 4  # distinct shapes that a run keeps of one expression
+
+
+def span_of(path: str, node: ast.expr) -> Span:
+    """The key under which a run keeps an expression of a file."""
+    return path, node.lineno, node.col_offset, node.end_lineno or 0, node.end_col_offset or 0
+
 
 @dataclass(frozen=True)
 class Facts:
     """What a run saw, by source span (path, first line, column, last line, column).
 
-    `shapes` holds the shapes of tensors, `in_hw` the height and width that a layer built at a span was given;
+    `shapes` holds the shapes of tensors, `entering` those that a layer built at a span was given;
     at the spans of `whole` every tensor held integers or truth values; `inplace_matters` says that the outputs change where nothing is changed in place.
     """
 
     kinds: Mapping[Span, Kinds] = field(default_factory=dict)
     shapes: Mapping[Span, frozenset[tuple[int, ...]]] = field(default_factory=dict)
-    in_hw: Mapping[Span, frozenset[tuple[int, ...]]] = field(default_factory=dict)
+    entering: Mapping[Span, frozenset[tuple[int, ...]]] = field(default_factory=dict)
     whole: frozenset[Span] = frozenset()
     inplace_matters: bool = False
 
@@ -67,7 +75,7 @@ def _facts(found: dict[str, Any]) -> Facts:
     return Facts(
         kinds={_span(k): join(*(_kinds(v) for v in vs)) for k, vs in found["kinds"].items()},
         shapes={_span(k): frozenset(tuple(s) for s in v) for k, v in found["shapes"].items()},
-        in_hw={_span(k): frozenset(tuple(s) for s in v) for k, v in found["in_hw"].items()},
+        entering={_span(k): frozenset(tuple(s) for s in v) for k, v in found["entering"].items()},
         whole=frozenset(_span(k) for k in found.get("whole", ())),
         inplace_matters=bool(found.get("inplace_matters")),
     )
@@ -86,4 +94,4 @@ def _kinds(value: list[Any]) -> Kinds:
     return frozenset({Kind(name, of, tuple(join(*(_kinds(i) for i in item)) for item in items), tuple(fields))})
 
 
-__all__ = ["Facts", "K", "trace"]
+__all__ = ["Facts", "K", "span_of", "trace"]

@@ -15,10 +15,11 @@ from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
+from porter.trace import MAX_SHAPES
+
 RECORDER = "__porter_seen__"
 MAX_KINDS = 32
 MAX_ITEMS = 24
-MAX_SHAPES = 4
 
 
 class Recorder:
@@ -31,7 +32,7 @@ class Recorder:
         self.floating: list[set[bool]] = []
         self.built: dict[int, int] = {}
         self.alive: list[object] = []
-        self.in_hw: dict[int, set[tuple[int, ...]]] = {}
+        self.entering: dict[int, set[tuple[int, ...]]] = {}
 
     def site(self, span: str) -> int:
         self.spans.append(span)
@@ -60,15 +61,15 @@ class Recorder:
 
     def entered(self, module: Any, arguments: Any) -> None:
         first = arguments[0] if arguments else None
-        if isinstance(first, torch.Tensor) and first.dim() >= 3 and id(module) in self.built:
-            self.in_hw.setdefault(self.built[id(module)], set()).add(tuple(first.shape[2:]))
+        if isinstance(first, torch.Tensor) and id(module) in self.built:
+            self.entering.setdefault(self.built[id(module)], set()).add(tuple(first.shape))
 
     def result(self) -> dict[str, Any]:
         return {
             "kinds": {s: list(k.values()) for s, k in zip(self.spans, self.kinds) if k},
             "shapes": {s: sorted(v) for s, v in zip(self.spans, self.shapes) if v},
             "whole": [s for s, f in zip(self.spans, self.floating) if f == {False}],
-            "in_hw": {self.spans[i]: sorted(v) for i, v in self.in_hw.items()},
+            "entering": {self.spans[i]: sorted(v) for i, v in self.entering.items()},
         }
 
 

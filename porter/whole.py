@@ -6,8 +6,8 @@ import ast
 from typing import TYPE_CHECKING
 
 from porter import kinds as K
-from porter.infer import span_of
 from porter.nodes import walk
+from porter.trace import span_of
 
 if TYPE_CHECKING:
     from porter.rewrite.walk import Walk
@@ -68,13 +68,13 @@ def _casts_to_whole(at: Walk, node: ast.Call, func: ast.Attribute) -> bool:
     if any(isinstance(a, ast.Attribute) and a.attr in _WHOLE_DTYPES and at.kinds(a) == K.DTYPE for a in given):
         return True
     whole = at.inference.facts.whole
-    return bool(whole) and span_of(at.module, node) in whole
+    return bool(whole) and span_of(at.module.path, node) in whole
 
 
 def _is_whole(at: Walk, node: ast.expr, level: int = 0) -> bool:
     """Whether a value is known to hold integers or truth values, through which no gradient comes anyway."""
     facts = at.inference.facts
-    if facts.whole and span_of(at.module, node) in facts.whole:
+    if facts.whole and span_of(at.module.path, node) in facts.whole:
         return True
     if isinstance(node, ast.Compare):
         return True

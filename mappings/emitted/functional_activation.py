@@ -33,16 +33,23 @@ def softmax_dim(ndim):
     return 0 if ndim in (0, 1, 3) else 1
 
 
-def softmax(input, dim=None, _stacklevel=3, dtype=None):
-    """torch.nn.functional.softmax."""
+def softmax(input, dim, dtype=None):
+    """torch.softmax; once ops.softmax was differentiated over a single entry, its next gradients on CPU are wrong in PYNATIVE mode."""
     if dtype is not None:
         input = input.astype(dtype)
-    return ops.softmax(input, axis=softmax_dim(input.ndim) if dim is None else dim)
+    if input.ndim and input.shape[dim] == 1:
+        return ops.exp(ops.log_softmax(input, dim))
+    return ops.softmax(input, axis=dim)
+
+
+def functional_softmax(input, dim=None, _stacklevel=3, dtype=None):
+    """torch.nn.functional.softmax."""
+    return softmax(input, softmax_dim(input.ndim) if dim is None else dim, dtype)
 
 
 def softmin(input, dim=None, _stacklevel=3, dtype=None):
     """torch.nn.functional.softmin."""
-    return softmax(-input, dim, _stacklevel, dtype)
+    return functional_softmax(-input, dim, _stacklevel, dtype)
 
 
 def log_softmax(input, dim=None, _stacklevel=3, dtype=None):
@@ -55,7 +62,7 @@ def log_softmax(input, dim=None, _stacklevel=3, dtype=None):
 def gumbel_softmax(logits, tau=1, hard=False, eps=1e-10, dim=-1):
     """torch.nn.functional.gumbel_softmax."""
     uniform = ops.clamp(ops.rand_like(logits), 1e-20, 1.0)
-    soft = ops.softmax((logits - ops.log(-ops.log(uniform) + 1e-20)) / tau, axis=dim)
+    soft = softmax((logits - ops.log(-ops.log(uniform) + 1e-20)) / tau, dim)
     if not hard:
         return soft
     top = (soft == ops.amax(soft, axis=dim, keepdims=True)).astype(soft.dtype)

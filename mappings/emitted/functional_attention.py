@@ -5,6 +5,8 @@ import math
 import mindspore
 from mindspore import ops
 
+from mappings.emitted.functional_activation import softmax
+
 
 def scaled_dot_product_attention(query, key, value, attn_mask=None, dropout_p=0.0, is_causal=False, scale=None,
                                  enable_gqa=False):
@@ -17,7 +19,7 @@ def scaled_dot_product_attention(query, key, value, attn_mask=None, dropout_p=0.
     if is_causal:
         attn_mask = ops.ones((query.shape[-2], key.shape[-2]), mindspore.int32).tril().astype(mindspore.bool_)
     if attn_mask is None:
-        weights = ops.softmax(scores, axis=-1)
+        weights = softmax(scores, -1)
     else:
         weights = masked_softmax(masked_scores(scores, attn_mask))
     if dropout_p > 0:
@@ -35,7 +37,7 @@ def masked_scores(scores, mask):
 def masked_softmax(scores):
     """The softmax of scores; zeros where all of a row are minus infinity, as in torch's attention."""
     hidden = ops.amax(scores, -1, True) == float('-inf')
-    return ops.where(hidden, 0.0, ops.softmax(ops.where(hidden, 0.0, scores), axis=-1))
+    return ops.where(hidden, 0.0, softmax(ops.where(hidden, 0.0, scores), -1))
 
 
 def repeated_heads(tensor, count):
@@ -84,7 +86,7 @@ def multi_head_attention_forward(query, key, value, embed_dim_to_check, num_head
         padding = ops.pad(floating_mask(key_padding_mask, q.dtype), (0, extra))
         scores = scores.reshape((batch, num_heads, length, -1)) + padding.reshape((batch, 1, 1, -1))
         scores = scores.reshape((batch * num_heads, length, -1))
-    attention = ops.softmax(scores, axis=-1)
+    attention = softmax(scores, -1)
     if training and dropout_p > 0:
         attention = ops.dropout(attention, p=dropout_p)
     result = ops.matmul(attention, v).swapaxes(0, 1).reshape((length * batch, width))

@@ -2,7 +2,7 @@
 
 from mindspore import nn, ops
 
-from mappings.emitted.functional_activation import mish
+from mappings.emitted.functional_activation import mish, softmax
 
 
 class ELU(nn.Cell):
@@ -92,8 +92,15 @@ class Softmax(nn.Cell):
 
     def construct(self, x):
         if self.dim is None:
-            return ops.softmax(x, 0 if x.ndim in (0, 1, 3) else 1)
-        return ops.softmax(x, self.dim)
+            return softmax(x, 0 if x.ndim in (0, 1, 3) else 1)
+        return softmax(x, self.dim)
+
+
+class Softmax2d(Softmax):
+    """torch.nn.Softmax2d."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(-3)
 
 
 class Softmin(Softmax):

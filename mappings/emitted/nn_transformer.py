@@ -6,6 +6,7 @@ import mindspore
 import mindspore.common.initializer as initializers
 from mindspore import Parameter, nn, ops
 
+from mappings.emitted.functional_activation import softmax
 from mappings.emitted.nn_containers import ModuleList
 from mappings.emitted.nn_normalization import LayerNorm
 
@@ -137,7 +138,7 @@ class MultiheadAttention(nn.Cell):
             added = added + 1
         scores = ops.matmul(self.heads(q) * self.head_dim**-0.5, self.heads(k).swapaxes(-2, -1))
         mask = self.mask(key_padding_mask, attn_mask, batch, target, added, scores.dtype)
-        weights = ops.softmax(scores if mask is None else scores + mask, -1)
+        weights = softmax(scores if mask is None else scores + mask, -1)
         if self.training and self.dropout > 0:
             weights = ops.dropout(weights, p=self.dropout)
         out = ops.matmul(weights, self.heads(v)).swapaxes(1, 2).reshape(batch, target, self.embed_dim)

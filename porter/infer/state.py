@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from porter.kinds import ANY, NOTHING, Kinds, join, one
 from porter.nodes import children
 from porter.program import Class, Function, Module, Program
-from porter.trace import Facts, Span
+from porter.trace import Facts, span_of
 
 Key = tuple[str, str, str]
 Env = dict[str, Kinds]
@@ -101,7 +101,7 @@ class State:
                     self.eval(child, scope)
             kinds = ANY
         if self.facts.kinds and (not kinds or kinds & ANY or len(kinds) > 1 or kinds == SOME_MODULE):
-            seen = self.facts.kinds.get(span_of(scope.module, node))
+            seen = self.facts.kinds.get(span_of(scope.module.path, node))
             if seen is not None and not seen & ANY:
                 kinds = seen
         old = self.found.get(id(node))
@@ -112,11 +112,6 @@ class State:
 def is_unsure(kinds: Kinds) -> bool:
     """Whether a value may be anything, or, as far as is known, some module or something else."""
     return bool(kinds & ANY) or (kinds > SOME_MODULE)
-
-
-def span_of(module: Module, node: ast.expr) -> Span:
-    """The key under which a trace keeps an expression."""
-    return module.path, node.lineno, node.col_offset, node.end_lineno or 0, node.end_col_offset or 0
 
 
 def method_class(function: Function) -> Class | None:

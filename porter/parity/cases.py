@@ -13,6 +13,7 @@ from porter.diagnostics import InputError
 from porter.parity.samples import InputSpec, parse_spec
 from porter.signature import NUMPY_NAMES, Parameter, Signature
 from porter.table import Row
+from porter.trace import Facts, Span, span_of
 
 EXAMPLE_KEYS = frozenset(
     [
@@ -33,6 +34,7 @@ EXAMPLE_KEYS = frozenset(
         "reason",
         "forms",
         "other",
+        "traced",
     ]
 )
 CHECKS = frozenset(("output", "grad", "buffers"))
@@ -56,6 +58,7 @@ class Example:
     random: bool
     parameter: str | None
     forms: bool
+    traced: bool = False
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -108,6 +111,7 @@ def read_example(raw: Mapping[str, Any], where: object = "example") -> Example:
         random=bool(distribution),
         parameter=distribution.get("parameter") if isinstance(distribution, dict) else None,
         forms=bool(raw.get("forms", True)),
+        traced=bool(raw.get("traced")),
     )
 
 
@@ -289,6 +293,24 @@ def constructor_inputs(row: Row, example: Example) -> tuple[str, ...]:
         return ()
     used = {n.id for n in ast.walk(ast.parse(example.call)) if isinstance(n, ast.Name)}
     return tuple(name for name in example.names if name in used)
+
+
+def traced_facts(path: str, source: str, examples: Sequence[Example], cases: Sequence[Case]) -> Facts:
+    """What a traced run would see of those cases whose example asks for it: the shapes of their inputs, and of what enters a layer."""
+    traced = {case.name: examples[case.example] for case in cases if examples[case.example].traced}
+    shapes: dict[Span, frozenset[tuple[int, ...]]] = {}
+    entering: dict[Span, frozenset[tuple[int, ...]]] = {}
+    for owner in ast.parse(source).body if traced else ():
+        if not (isinstance(owner, ast.ClassDef) and owner.name in traced):
+            continue
+        example = traced[owner.name]
+        given = {name: frozenset({spec.shape}) for name, spec in zip(example.names, example.inputs)}
+        for node in ast.walk(owner):
+            if isinstance(node, ast.Name) and node.id in given:
+                shapes[span_of(path, node)] = given[node.id]
+            elif isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "self.m" and example.apply is None:
+                entering[span_of(path, node.value)] = given[example.names[0]]
+    return Facts(shapes=shapes, entering=entering)
 
 
 def _module_class(example: Example, case: Case) -> str:

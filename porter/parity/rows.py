@@ -29,6 +29,7 @@ from porter.parity.cases import (
     read_example,
     signature_text,
     torch_source,
+    traced_facts,
 )
 from porter.parity.compare import Comparison, Problem, Tensor, first_failure
 from porter.parity.kept import keep_proof, kept_proof, proof_key
@@ -154,7 +155,7 @@ def _prove(key: str, row: Row, table: Table, folder: Path, with_mutants: bool, f
     bench = Bench(row, table, folder, examples)
     cases = cases_of(row, examples)
     source = torch_source(row, examples, cases)
-    text = _converted_text(source, table)
+    text = _converted_text(bench, source, cases, table)
     mutated = _mutated(bench, cases) if with_mutants else ()
     kept_as = proof_key(row, table, (f"mutants: {with_mutants}", *_everything(source, text, mutated)))
     kept = None if fresh else kept_proof(kept_as, key)
@@ -219,12 +220,13 @@ class Text:
 
 def convert(bench: Bench, source: str, cases: Sequence[Case], table: Table) -> Converted:
     """Converts the source of some cases and loads the result; what goes wrong is told in `error`."""
-    return load_converted(bench, source, _converted_text(source, table))
+    return load_converted(bench, source, _converted_text(bench, source, cases, table))
 
 
-def _converted_text(source: str, table: Table) -> Text:
+def _converted_text(bench: Bench, source: str, cases: Sequence[Case], table: Table) -> Text:
     try:
-        result = convert_source(source, path="example.py", table=table)
+        facts = traced_facts("example.py", source, bench.examples, cases)
+        result = convert_source(source, path="example.py", table=table, facts=facts)
     except Exception as error:
         return Text("", "", (), f"the engine raises {type(error).__name__}: {error}")
     return Text(result.text, result.extras, tuple(result.diagnostics))
@@ -444,12 +446,13 @@ def _mutated(bench: Bench, cases: Sequence[Case]) -> tuple[Mutated, ...]:
     """The mutants of a row that it does not explain, with the examples converted by each."""
     if bench.row.refused:
         return ()
-    source = torch_source(bench.row, bench.examples, _plain(bench, cases))
+    plain = _plain(bench, cases)
+    source = torch_source(bench.row, bench.examples, plain)
     found = []
     for mutant in mutants_of(bench.row):
         if mutant.text not in bench.row.mutants:
             table = bench.table.with_row(mutant.row)
-            found.append(Mutated(mutant, table, _converted_text(source, table)))
+            found.append(Mutated(mutant, table, _converted_text(bench, source, plain, table)))
     return tuple(found)
 
 
@@ -473,7 +476,7 @@ def _kill_mutants(
         return (total, total), ()
     plain = _plain(bench, cases)
     source = torch_source(bench.row, bench.examples, plain)
-    unchanged = _converted_text(source, bench.table)
+    unchanged = _converted_text(bench, source, plain, bench.table)
     survivors = [str(m.mutant) for m in mutated if not _is_killed(bench, plain, source, m, unchanged)]
     return (total - len(survivors), total), tuple(survivors)
 

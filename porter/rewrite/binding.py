@@ -18,12 +18,12 @@ from porter.guards import (
     constant_of,
     truth,
 )
-from porter.infer import span_of
 from porter.kinds import ANY
 from porter.precision import HELP, MESSAGE, asks_for_float64
 from porter.rewrite.edits import Edit
 from porter.rewrite.walk import Walk
 from porter.table import Alternative, Row
+from porter.trace import MAX_SHAPES, span_of
 
 
 class Binding(Walk):
@@ -70,7 +70,7 @@ class Binding(Walk):
 
     def _argument(self, node: ast.expr, text: str) -> Argument:
         shapes = self.inference.facts.shapes
-        seen = shapes.get(span_of(self.module, node), frozenset()) if shapes else frozenset()
+        seen = shapes.get(span_of(self.module.path, node), frozenset()) if shapes else frozenset()
         return Argument(self.kinds(node), constant_of(node), True, node, text, seen)
 
     def _port_call(self, node: ast.Call, rows: Iterable[Row], receiver: ast.expr | None) -> str | None:
@@ -89,7 +89,7 @@ class Binding(Walk):
         if found is None:
             return self._adapter_call(node, row, receiver)
         bound, written = found
-        bound = {**bound, **self._measured(node)}
+        bound = {**bound, **self._measured(node, bound)}
         if row.drop:
             return "None"
         if row.name in ("torch.nn.Sequential", "torch.nn.ModuleList") and self._needs_own_container(node, row):
@@ -142,17 +142,30 @@ class Binding(Walk):
         owners = {c for k in self.kinds(target.value) for c in self._family(k.of)}
         return any(name == target.attr and owners & set(self._family(owner)) for owner, name in self.inference.grown_attributes)
 
-    def _measured(self, node: ast.Call) -> dict[str, Argument]:
+    def _measured(self, node: ast.Call, bound: dict[str, Argument]) -> dict[str, Argument]:
         """Facts of a call beside its arguments: the height and width that reach a layer, whether it may join empty tensors,
-        whether a layer may be given packed sequences, and a function complex numbers or uint8."""
+        whether a layer may be given packed sequences, a function complex numbers or uint8, and a softmax a single entry."""
+        entering = self.inference.facts.entering.get(span_of(self.module.path, node), frozenset())
         facts = {
             "may_be_empty": Argument(K.BOOL, self._may_join_empty(node)),
             "may_be_packed": Argument(K.BOOL, self.program.packs_sequences),
             "may_be_complex": Argument(K.BOOL, self.program.makes_complex),
             "may_be_byte": Argument(K.BOOL, self.program.makes_bytes),
+            "may_be_single": Argument(K.BOOL, self._may_be_single(bound, entering)),
         }
-        seen = self.inference.facts.in_hw.get(span_of(self.module, node), frozenset())
+        seen = {shape[2:] for shape in entering if len(shape) >= 3}
         return {**facts, "in_hw": Argument(ANY, next(iter(seen)))} if len(seen) == 1 else facts
+
+    def _may_be_single(self, bound: dict[str, Argument], entering: frozenset[tuple[int, ...]]) -> bool:
+        """Whether the axis `dim` of a call's input may have one entry, where the gradient of a softmax on CPU goes wrong."""
+        if "dim" not in bound or self.target in ("Ascend", "GPU"):
+            return False
+        tensor = bound.get("input", bound.get("self"))
+        shapes = tensor.shapes if tensor is not None else entering
+        axis = bound["dim"].constant
+        if not shapes or len(shapes) >= MAX_SHAPES or not isinstance(axis, int):
+            return True  # a run keeps no more shapes than that, so there may be others
+        return any(not -len(shape) <= axis < len(shape) or shape[axis] == 1 for shape in shapes)
 
     def _may_join_empty(self, node: ast.Call) -> bool:
         """Whether one of the tensors that a call is given in a list may have the shape (0,): a traced run says of each."""
@@ -161,7 +174,7 @@ class Binding(Walk):
         listed = node.args[0] if node.args else next((k.value for k in node.keywords if k.arg == "tensors"), None)
         if not isinstance(listed, ast.List | ast.Tuple) or not listed.elts:
             return True
-        shapes = [self.inference.facts.shapes.get(span_of(self.module, e), frozenset()) for e in listed.elts]
+        shapes = [self.inference.facts.shapes.get(span_of(self.module.path, e), frozenset()) for e in listed.elts]
         return not all(shapes) or any((0,) in seen for seen in shapes)
 
     def _overload(self, node: ast.Call, rows: tuple[Row, ...], receiver: ast.expr | None) -> tuple[Row | None, bool]:
