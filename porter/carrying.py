@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import ast
 import builtins
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from porter import kinds as K
 from porter.kinds import ANY, Kind, Kinds
 from porter.nodes import walk
+from porter.places import target_like
 
 if TYPE_CHECKING:
     from porter.rewrite.rewriter import Rewriter
@@ -66,3 +68,46 @@ def has_parameters(rewriter: Rewriter, networks: Kinds) -> bool:
 
 
 _WITHOUT_PARAMETERS = frozenset({"loss", "distance", "dropout", "padding", "pooling", "shape"})
+
+
+def reached(rewriter: Rewriter, statements: list[ast.stmt]) -> tuple[set[str], set[str]]:
+    """Texts of the networks whose parameters statements may reach, and of what may be a network, or hold one."""
+    known: set[str] = set()
+    unsure: set[str] = set()
+    bound = {n.id for s in statements for n in walk(s) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
+    _reach(rewriter, statements, known, unsure, set())
+    return ({t for t in known if t.partition(".")[0] not in bound}, {t for t in unsure if t.partition(".")[0] not in bound} - known)
+
+
+def _reach(rewriter: Rewriter, nodes: Iterable[ast.AST], known: set[str], unsure: set[str], seen: set[str]) -> None:
+    for call in [n for root in nodes for n in walk(root) if isinstance(n, ast.Call)]:
+        if not carrying_call(rewriter, call, set()):
+            continue
+        for kind in K.without_none(rewriter.kinds(call.func)) or ANY:
+            if kind.name == "object":
+                if has_parameters(rewriter, frozenset({kind})) and target_like(call.func):
+                    known.add(ast.unparse(call.func))
+            elif kind.name in ("function", "bound") and kind.of in rewriter.program.functions:
+                _reach_through(rewriter, call, kind, known, unsure, seen)
+            else:
+                holders = [call.func, *([call.func.value] if isinstance(call.func, ast.Attribute) else [])]
+                unsure |= {ast.unparse(h) for h in holders if target_like(h) and ast.unparse(h) != "self"}
+
+
+def _reach_through(rewriter: Rewriter, call: ast.Call, kind: Kind, known: set[str], unsure: set[str], seen: set[str]) -> None:
+    """What a function of the program reaches: the object whose method it is, its arguments, and for a method of self what it calls."""
+    receiver = call.func.value if isinstance(call.func, ast.Attribute) else None
+    for given in [*([receiver] if receiver is not None else []), *call.args, *(k.value for k in call.keywords)]:
+        kinds = K.without_none(rewriter.kinds(given))
+        if not target_like(given):
+            continue
+        if kinds and not kinds & ANY and all(k.name == "object" and rewriter._is_cell(k.of) for k in kinds):
+            known.add(ast.unparse(given))
+        elif (not kinds or kinds & ANY) and given is not receiver:
+            unsure.add(ast.unparse(given))
+    if isinstance(receiver, ast.Name) and receiver.id == "self" and kind.of not in seen:
+        seen.add(kind.of)
+        inner: tuple[set[str], set[str]] = (set(), set())
+        _reach(rewriter, [rewriter.program.functions[kind.of].node], *inner, seen)
+        known |= {t for t in inner[0] if t.startswith("self.")}
+        unsure |= {t for t in inner[1] if t.startswith("self.")}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from porter.nodes import children, walk
 
@@ -110,31 +110,70 @@ def plain_binds_in_order(statements: list[ast.stmt]) -> list[str]:
     return list(found)
 
 
-def free_first(statements: list[ast.stmt]) -> list[str]:
-    """Names that are read before the statements bind them for sure, in order of appearance."""
+def free_first(statements: list[ast.stmt], later: Callable[[str], bool] = lambda name: True) -> list[str]:
+    """Names that are read before the statements bind them for sure, in order of appearance; `later` says of a name
+    whether its value is used behind the statements."""
     found: dict[str, None] = {}
     certain: set[str] = set()
-    for statement in statements:
-        nested = isinstance(statement, ast.If | ast.For | ast.While | ast.Try)
-        inside: set[str] = set()
-        for node in own_nodes(statement):
-            if isinstance(node, ast.AugAssign) and isinstance(node.target, ast.Name) and node.target.id not in certain | inside:
+    for index, statement in enumerate(statements):
+        _read_first(statement, certain, found)
+        always = surely_bound(statement)
+        for name in sorted(plain_binds(statement) - certain - always):
+            # bound on some ways only: where it was bound before and is read behind it, that value must come in
+            if later(name) or any(_reads(s, name) for s in statements[index + 1 :]):
+                found.setdefault(name)
+        certain |= always
+    return list(found)
+
+
+def _read_first(statement: ast.stmt, certain: set[str], found: dict[str, None]) -> None:
+    """Adds the names that one statement reads before it binds them; each branch is a way of its own."""
+    if isinstance(statement, ast.If | ast.While):
+        _read_in_order([statement.test], set(certain), found)
+        _read_branches([statement.body, statement.orelse], certain, found)
+    elif isinstance(statement, ast.For | ast.AsyncFor):
+        bound = set(certain)
+        _read_in_order([statement.iter, statement.target], bound, found)
+        _read_branches([statement.body], bound, found)
+        _read_branches([statement.orelse], certain, found)
+    elif isinstance(statement, ast.With | ast.AsyncWith):
+        bound = set(certain)
+        _read_in_order(list(statement.items), bound, found)
+        _read_branches([statement.body], bound, found)
+    elif isinstance(statement, ast.Try):
+        _read_branches([[*statement.body, *statement.orelse], *(h.body for h in statement.handlers), statement.finalbody], certain, found)
+    else:
+        _read_in_order([statement], set(certain), found)
+
+
+def _read_branches(blocks: list[list[ast.stmt]], certain: set[str], found: dict[str, None]) -> None:
+    for block in blocks:
+        bound = set(certain)
+        for inner in block:
+            _read_first(inner, bound, found)
+            # on this way it is bound, if not on every way through the statement
+            bound |= surely_bound(inner)
+
+
+def _read_in_order(nodes: list[ast.AST], bound: set[str], found: dict[str, None]) -> None:
+    for root in nodes:
+        for node in own_nodes(root):
+            if isinstance(node, ast.AugAssign) and isinstance(node.target, ast.Name) and node.target.id not in bound:
                 found[node.target.id] = None
             if not isinstance(node, ast.Name):
                 continue
-            if isinstance(node.ctx, ast.Load) and node.id not in certain | inside:
+            if isinstance(node.ctx, ast.Load) and node.id not in bound:
                 found[node.id] = None
             elif isinstance(node.ctx, ast.Store):
-                inside.add(node.id)
-        if nested:
-            # bound on some ways only: where it was bound before, that value must come in
-            always = surely_bound(statement)
-            for name in inside - certain - always:
-                found.setdefault(name)
-            certain |= always
-        else:
-            certain |= inside
-    return list(found)
+                bound.add(node.id)
+
+
+def _reads(statement: ast.stmt, name: str) -> bool:
+    return any(
+        (isinstance(n, ast.Name) and n.id == name and isinstance(n.ctx, ast.Load))
+        or (isinstance(n, ast.AugAssign) and isinstance(n.target, ast.Name) and n.target.id == name)
+        for n in walk(statement)
+    )
 
 
 def surely_bound(statement: ast.stmt) -> set[str]:

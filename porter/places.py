@@ -42,6 +42,22 @@ class Backward:
     bundled: bool = False
     names: tuple[str, str, str] = ("forward_fn", "grad_fn", "grads")
     unset: list[str] = field(default_factory=list)
+    found: bool = False
+
+    @property
+    def first(self) -> ast.stmt:
+        """The statement in whose place the gradient function is called."""
+        return self.region[0] if self.region else self.place.node
+
+    @property
+    def expression(self) -> list[ast.stmt]:
+        """The loss as a statement, where the call computes it."""
+        return [] if target_like(self.loss) else [ast.copy_location(ast.Expr(self.loss), self.loss)]
+
+    @property
+    def computing(self) -> list[ast.stmt]:
+        """All that computes the loss, in order."""
+        return [*self.again, *self.region, *self.expression]
 
 
 @dataclass

@@ -42,6 +42,9 @@ _METADATA_CALLS = frozenset(
 _GROWING = frozenset(["append", "extend", "insert", "add", "appendleft", "setdefault", "update"])
 _HOLDING = frozenset(["pop", "popleft", "get", "values", "items", "copy"])
 _GATHERING = frozenset(["list", "tuple", "zip", "enumerate", "reversed", "iter", "next", "dict", "set"])
+_VALUES = frozenset(["int", "float", "bool", "str", "dtype", "device"])
+# puts samples together anew each time it is walked
+_LOADER = "torch.utils.data.DataLoader"
 
 
 Part = int | tuple[str, str, str] | None
@@ -176,6 +179,12 @@ class _Followed:
             receiver = receiver.func.value
         return receiver
 
+    def keeps_object(self, holder: ast.expr) -> bool:
+        """Whether the port gives the same object its new values, as it does with parameters: every name shows them."""
+        if isinstance(holder, ast.Attribute) and holder.attr == "data":
+            return True
+        return K.names(K.without_none(self.kinds(holder))) == {"Parameter"}
+
     def is_inplace_function(self, name: str) -> bool:
         return (
             name.endswith("_")
@@ -222,7 +231,7 @@ class _Followed:
             self.value(node.test)
             self.branches([node.body, node.orelse])
         elif isinstance(node, ast.For | ast.AsyncFor):
-            self.loop(node.body, lambda: self.bind(node.target, self.value(node.iter)))
+            self.loop(node.body, lambda: self.bind(node.target, self.walked(node.iter)))
             self.block(node.orelse)
         elif isinstance(node, ast.While):
             self.loop(node.body, lambda: self.value(node.test))
@@ -241,6 +250,15 @@ class _Followed:
             for child in ast.iter_child_nodes(node):
                 if isinstance(child, ast.expr) and not isinstance(node, ast.Delete):
                     self.value(child)
+
+    def walked(self, node: ast.expr) -> Tokens:
+        """The storages that a loop over a value may name: batches of a loader are new ones."""
+        tokens = self.value(node)
+        return NONE if self.is_loader(node) else tokens
+
+    def is_loader(self, node: ast.expr) -> bool:
+        kinds = K.without_none(self.kinds(node))
+        return bool(kinds) and all(k.name == "object" and k.of == _LOADER for k in kinds)
 
     def branches(self, bodies: list[list[ast.stmt]]) -> None:
         before = self.save()
@@ -318,7 +336,7 @@ class _Followed:
             path = _path(target)
             if path is None:
                 return
-            if not tokens:
+            if not tokens or K.proven(self.kinds(target), _VALUES):
                 self.age(id(target))
                 tokens = frozenset({Token(id(target))})
             self.held[path] = tokens
@@ -488,9 +506,13 @@ class _Followed:
         named = {k.arg: self.value(k.value) for k in node.keywords}
         everything = NONE.union(*given, *named.values())
         name = self.resolve(func)
+        if isinstance(func, ast.Name) and func.id in _GATHERING and node.args and all(map(self.is_loader, node.args)):
+            return NONE
         if name is not None and self.program.is_torch(name):
             return self.torch_call(node, name, given[0] if given else named.get("input", NONE))
         if isinstance(func, ast.Attribute) and self.changes_receiver(func):
+            if self.keeps_object(self.chained(func.value)):
+                return receiver
             self.change(node, receiver, _path(self.chained(func.value)), by="change")
             return receiver
         if (

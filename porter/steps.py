@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from porter import kinds as K
-from porter.carrying import carrying_call, has_parameters, networks_in
+from porter.carrying import carrying_call, has_parameters, networks_in, reached
 from porter.dataflow import (
     all_bound,
     containers_grown,
@@ -53,14 +53,18 @@ class StepFinder:
         found = [b for p in self.places for b in self._backward_at(p)]
         for backward in found:
             self._find_region(backward, found)
-        found = [b for b in found if b.region]
+        found = [b for b in found if b.found]
         for backward in found:
             backward.optimizers = self._consumers(backward)
             backward.watched = self._watched(backward)
             part = [] if backward.watched else self._reached_part(backward)
             if part:
                 backward.optimizers, backward.watched = [], part
+            if not backward.optimizers and not backward.watched and not any(reached(self.rewriter, backward.computing)):
+                self._refuse(backward, "it is not known whose parameters it is for")
+                backward.found = False
             backward.simple = not backward.watched and self._is_simple(backward, found)
+        found = [b for b in found if b.found]
         if any(not b.simple for b in found):
             # gradients that wait on the parameters are seen by every step of the scope
             for backward in found:
@@ -78,7 +82,8 @@ class StepFinder:
     def _is_optimizer(self, node: ast.expr) -> bool:
         known = self._kinds(node)
         if known and not known & ANY:
-            return all(k.name == "object" and k.of.startswith(OPTIMIZER) and not k.of.startswith(SCHEDULERS) for k in known)
+            families = [self.rewriter._family(k.of) if k.name == "object" else [] for k in known]
+            return all(any(n.startswith(OPTIMIZER) and not n.startswith(SCHEDULERS) for n in names) for names in families)
         text = ast.unparse(node)
         zeroed = f"{text}.zero_grad("
         source = ast.unparse(self.node)
@@ -143,6 +148,7 @@ class StepFinder:
         nearest: tuple[Place, list[int]] | None = None
         for level in range(len(chain) - 1, -1, -1):
             place = chain[level]
+            _enter(place, needed)
             own = self._slice(place, needed)
             direct = whole and level == len(chain) - 1 and self._carries_expression(step.loss)
             if direct or any(self._carries(place.block[i]) for i in own):
@@ -165,16 +171,12 @@ class StepFinder:
             return
         again = [chosen.block[i] for i in slices if i <= barrier and self._depends_on_carrying(chosen, slices, i)]
         first = carrying[0] if carrying else chosen.index
-        last = chosen.index - 1 if whole and chosen is step.place else max(own, default=first)
-        region = chosen.block[first : last + 1]
-        if whole and not region:
-            self._refuse(step, "its loss is computed in the call itself")
-            return
+        region = chosen.block[first : max(own, default=first - 1 if whole else first) + 1]
         problem = self._problem(region, again) or self._outer_problem(chain, chosen, needed, region)
         if problem:
             self._refuse(step, problem)
             return
-        step.region, step.again = region, again
+        step.region, step.again, step.found = region, again, True
 
     def _nested_region(
         self, step: Backward, chain: list[Place], chosen: Place, slices: list[int], nearest: tuple[Place, list[int]]
@@ -191,7 +193,7 @@ class StepFinder:
         if problem:
             self._refuse(step, problem)
             return
-        step.region, step.again = region, again
+        step.region, step.again, step.found = region, again, True
 
     def _refuse(self, step: Backward, why: str) -> None:
         self.rewriter.report(
@@ -245,6 +247,7 @@ class StepFinder:
     def _outer_problem(self, chain: list[Place], chosen: Place, needed: set[str], region: list[ast.stmt]) -> str:
         """A tensor that carries a gradient into the region from somewhere else would silently lose it."""
         for place in reversed(chain[: chain.index(chosen)]):
+            _enter(place, needed)
             for i in self._slice(place, needed):
                 statement = place.block[i]
                 if self._carries(statement) and any(K.is_tensor(self._kinds(t)) for t in stored(statement)):
@@ -317,7 +320,7 @@ class StepFinder:
         """Networks whose gradients are clipped or read, beside those parameters that the optimizers hold."""
         networks = {s.optimizer.removesuffix(".parameters()") for s in self.steps if s.role.startswith("clip")}
         if reads_gradients(self.node):
-            networks |= networks_in(self.rewriter, [*step.again, *step.region])
+            networks |= networks_in(self.rewriter, step.computing)
         if reads_gradients(self.node):
             # a step by hand reads the gradients, whether or not there is an optimizer
             step.optimizers = [o for o in step.optimizers if not any(o in self._optimizers_of(n) for n in networks)]
@@ -328,7 +331,7 @@ class StepFinder:
     def _reached_part(self, step: Backward) -> list[str]:
         """The networks that the loss runs through, where its optimizers hold others as well: theirs keep no gradient, as in torch."""
         held = self._held_by(step.optimizers)
-        statements = [*step.again, *step.region]
+        statements = step.computing
         called = networks_in(self.rewriter, statements)
         own = {c for c in called if any(c == h or c.startswith(f"{h}.") for h in held)}
         bound = {name for p in step.place.around if isinstance(p.node, ast.For | ast.While) for name in plain_binds(p.node)}
@@ -361,7 +364,7 @@ class StepFinder:
         return found
 
     def _called(self, network: str, step: Backward) -> bool:
-        return network in networks_in(self.rewriter, [*step.again, *step.region])
+        return network in networks_in(self.rewriter, step.computing)
 
     def _is_simple(self, step: Backward, found: list[Backward]) -> bool:
         """One backward, then one step, in one block, with nothing kept from one step to the next."""
@@ -370,6 +373,8 @@ class StepFinder:
         optimizer, block = step.optimizers[0], step.place.block
         steps = [s for s in self.steps if s.role in ("step", "scaler.step", "closure") and s.optimizer == optimizer]
         if len(steps) != 1 or steps[0].role == "closure" or steps[0].place.block is not block or steps[0].place.index < step.place.index:
+            return False
+        if self._is_own(steps[0]):
             return False
         if (steps[0].role == "scaler.step") != (step.scaler is not None) or not isinstance(steps[0].place.node, ast.Expr):
             return False
@@ -383,6 +388,11 @@ class StepFinder:
                 if not inside or optimizer not in self._optimizers_of(network):
                     return False
         return True
+
+    def _is_own(self, step: Step) -> bool:
+        """Whether a step is that of a class of the program, which reads the gradients from the parameters."""
+        holder = step.call.func.value if step.role == "step" and isinstance(step.call.func, ast.Attribute) else None
+        return holder is not None and any(k.of in self.rewriter.program.classes for k in self._kinds(holder))
 
     def _clears(self, event: Step, optimizer: str) -> bool:
         if event.role == "zero_grad":
@@ -417,18 +427,25 @@ class StepFinder:
         step.anchor = self._anchor(step)
         statements = [*step.again, *step.region]
         bound = set().union(*(plain_binds(s) for s in statements))
-        free = free_first(statements)
+        apart = [*step.region, *([step.place.node] if step.expression else [])]
+        last = step.region[-1] if step.region else step.place.node
+
+        def later(name: str) -> bool:
+            return read_later(self.node, name, apart, last)
+
+        free = free_first(step.computing, later)
         inner = plain_binds_of(step.anchor) if isinstance(step.anchor, ast.For | ast.While) else set()
         local = inner | (parameter_names(self.node) if step.anchor is None else set())
         nested = bound & names_in_scope(self.node, statements)
-        step.inputs = sorted((n for n in free if n in local or n in nested), key=free.index)
+        # what only some ways bind and is read behind has a value on the others too
+        sometimes = {n for n in free if n in bound and later(n)}
+        step.inputs = sorted((n for n in free if n in local | nested | sometimes), key=free.index)
         if not isinstance(step.anchor, ast.For | ast.While):
             step.inputs = [n for n in step.inputs if n in bound]
         kept = plain_binds_in_order(step.region)
         loss = ast.unparse(step.loss)
-        last = step.region[-1]
-        carried = set(free_first(step.region)) if any(isinstance(p.node, ast.For | ast.While) for p in step.place.around) else set()
-        outputs = [n for n in kept if n != loss and (n in carried or read_later(self.node, n, step.region, last))]
+        carried = set(free_first(step.region, later)) if any(isinstance(p.node, ast.For | ast.While) for p in step.place.around) else set()
+        outputs = [n for n in kept if n != loss and (n in carried or later(n))]
         if step.scaler is not None and target_like(step.loss) and loss in bound and read_later(
             self.node, loss, [*step.region, step.place.node], last
         ):  # fmt: skip
@@ -453,12 +470,12 @@ class StepFinder:
 
     def _find_unset(self, step: Backward) -> None:
         """Inputs that some ways leave unbound: torch's statements read them on the other ways only, a call reads them always."""
-        anchor = step.anchor if step.anchor is not None else step.region[0]
+        anchor = step.anchor if step.anchor is not None else step.first
         chain = [*step.place.around, step.place]
         bound = parameter_names(self.node)
         conditional: dict[str, ast.stmt] = {}
         for place in chain:
-            before = place.block[: place.index] if place.node is not step.place.node else [s for s in place.block if s.lineno < step.region[0].lineno]
+            before = place.block[: place.index] if place.node is not step.place.node else [s for s in place.block if s.lineno < step.first.lineno]
             for statement in before:
                 for name in plain_binds(statement) - surely_bound(statement) - loop_targets(statement):
                     conditional.setdefault(name, statement)
@@ -484,8 +501,9 @@ class StepFinder:
 
     def _register(self, step: Backward) -> None:
         training = self.training
-        training.starts.setdefault(id(step.anchor if step.anchor is not None else step.region[0]), []).append(step)
-        training.replaced[id(step.region[0])] = ("region", step)
+        training.starts.setdefault(id(step.anchor if step.anchor is not None else step.first), []).append(step)
+        if step.region:
+            training.replaced[id(step.region[0])] = ("region", step)
         training.covered |= {id(s) for s in step.region[1:]}
         training.replaced[id(step.place.node)] = ("backward", step)
         for event in self.steps:
@@ -493,6 +511,13 @@ class StepFinder:
                 training.removed.add(id(event.place.node))
             elif (step.simple and event.role in ("step", "scaler.step", "clip_norm", "clip_value")) or (not step.simple and event.role == "network.zero_grad"):
                 training.replaced[id(event.place.node)] = (event.role, step)
+
+
+def _enter(place: Place, needed: set[str]) -> None:
+    """What the head of a loop binds for the statements inside it, and reads itself."""
+    if isinstance(place.node, ast.For):
+        needed -= loop_targets(place.node)
+        needed |= names_read(place.node.iter)
 
 
 def fresh_name(name: str, taken: set[str]) -> str:

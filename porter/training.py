@@ -11,7 +11,7 @@ import ast
 import io
 from typing import TYPE_CHECKING
 
-from porter.carrying import networks_in
+from porter.carrying import reached
 from porter.modes import hides_training_mode, needs_training_mode
 from porter.nodes import walk
 from porter.pipeline import numpy_edits
@@ -141,7 +141,7 @@ class Training:
     def _loss_text(self, step: Backward) -> str:
         loss = self._rendered(step.loss)
         if step.scaler is None:
-            return loss
+            return f"({loss})" if "\n" in loss else loss
         return f"{self._rendered(step.scaler)}.scale({loss})"
 
     def _rendered(self, node: ast.expr) -> str:
@@ -179,8 +179,12 @@ class Training:
         if not step.optimizers and step.watched:
             several = []
         elif not step.optimizers:
-            networks = sorted(networks_in(self.rewriter, [*step.again, *step.region]))
-            several = [f"{n}.trainable_params()" for n in networks]
+            networks, unsure = reached(self.rewriter, step.computing)
+            several = [f"{n}.trainable_params()" for n in sorted(networks)]
+            if unsure:
+                return f"{self.rewriter.spell('emitted.parameters_of')}({', '.join(sorted(networks | unsure))})"
+            if len(several) > 1:
+                return f"{self.rewriter.spell('emitted.all_parameters')}({', '.join(several)})"
         else:
             several = [f"{o}.parameters" for o in step.optimizers]
         if step.watched:
@@ -194,6 +198,8 @@ class Training:
             start, end = rewriter.span(step.region[0])[0], self._end_with_comment(step.region[-1])
             return [Edit(start, end, self._call(step, node.col_offset))]
         text = self._after(step) if role == "backward" else self._step_text(node, role, step)
+        if role == "backward" and not step.region:
+            text = "\n".join(filter(None, [self._call(step, 0), text]))
         between = "; " if rewriter.shares_line(node) else "\n" + self.char * node.col_offset
         return rewriter._statement(node, text.replace("\n", between))
 
@@ -204,7 +210,7 @@ class Training:
             loss = "_"
         target = f"({', '.join([loss, *_aux(step)])})" if step.outputs else loss
         call = f"{target}, {grads} = {grad}({', '.join(step.inputs)})"
-        networks = sorted(networks_in(self.rewriter, step.again))
+        networks = sorted(reached(self.rewriter, step.again)[0])
         if not networks:
             return call
         keep = self.rewriter.spell("emitted.statistics_kept")

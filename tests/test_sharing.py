@@ -108,6 +108,22 @@ def test_a_change_that_nobody_sees_is_not(body: str) -> None:
     assert ported(body).diagnostics == ()
 
 
+BATCHES = """
+def run(net: Net, images: Tensor):
+    loader = torch.utils.data.DataLoader(images, 4)
+    for i, batch in enumerate(loader):
+        out = net.pre(batch)
+        print(i, len(loader), out)
+"""
+
+
+def test_batches_are_new_tensors_and_numbers_are_none() -> None:
+    assert convert_source(HEAD + NET.strip("\n") + "\n        return x\n\n" + BATCHES).diagnostics == ()
+    listed = BATCHES.replace("torch.utils.data.DataLoader(images, 4)", "[images, images * 2]").replace("len(loader)", "loader[0]")
+    found = convert_source(HEAD + NET.strip("\n") + "\n        return x\n\n" + listed).diagnostics
+    assert [(d.code, d.message.split()[0]) for d in found] == [("MSP204", "loader")]
+
+
 KEPT = """
 class Net(nn.Module):
     def __init__(self):

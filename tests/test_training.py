@@ -242,8 +242,74 @@ def train(model: Pair, loader: DataLoader):
     return losses
 """
 
+WHOLE = """
+class Loss:
+    def __init__(self, model: Net, optimizer):
+        self.model, self.optimizer = model, optimizer
+
+    def update(self, x, y, clipped):
+        output = self.model(x)
+        if clipped:
+            bounded = output.clamp(-0.2, 0.2)
+            penalty = (output - bounded).pow(2).mean()
+        else:
+            penalty = output.pow(2).mean()
+        self.optimizer.zero_grad()
+        (nn.functional.cross_entropy(output, y) +
+         0.1 * penalty).backward()
+        nn.utils.clip_grad_norm_(self.model.parameters(), 0.5)
+        self.optimizer.step()
+        return penalty.item()
+
+
+def train(model: Net, loader: DataLoader):
+    model.train()
+    losses = []
+    optimizer = optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+    for x, y in loader:
+        losses.append(Loss(model, optimizer).update(x, y, len(losses) % 2 == 0))
+    for x, y in loader:
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(model(x), y).backward()
+        optimizer.step()
+    return losses + [model.first.weight.sum().item()]
+"""
+
+METHOD = """
+class Scored(Net):
+    def score(self, x, y):
+        return nn.functional.cross_entropy(self(x), y)
+
+
+class Trainer:
+    def __init__(self, model: Scored):
+        self.model = model
+        self.optimizer = optim.SGD(model.parameters(), lr=0.1)
+
+    def compute(self, x, y):
+        return self.model.score(x, y)
+
+    def backward(self, x, y):
+        loss = self.compute(x, y)
+        loss.backward()
+        return loss.item()
+
+    def run(self, loader):
+        losses = []
+        for x, y in loader:
+            self.optimizer.zero_grad()
+            losses.append(self.backward(x, y))
+            self.optimizer.step()
+        return losses
+
+
+def train(model: Scored, loader: DataLoader):
+    model.train()
+    return Trainer(model).run(loader)
+"""
+
 SCRIPTS = {
-    "plain": PLAIN, "clipped": CLIPPED, "accumulated": ACCUMULATED, "scaled": SCALED, "phases": PHASES,
+    "whole": WHOLE, "method": METHOD, "plain": PLAIN, "clipped": CLIPPED, "accumulated": ACCUMULATED, "scaled": SCALED, "phases": PHASES,
     "by_hand": BY_HAND, "closure": CLOSURE, "two_networks": TWO_NETWORKS,
 }  # fmt: skip
 
@@ -253,7 +319,7 @@ def test_loop_trains_as_torch_does(name: str, tmp_path: Path) -> None:
     source = HEAD + SCRIPTS[name]
     reference = torch_module(source, f"reference_{name}")
     ported = ported_module(source, tmp_path, f"ported_{name}")
-    kind = "Pair" if name == "two_networks" else "Net"
+    kind = {"two_networks": "Pair", "method": "Scored"}.get(name, "Net")
     torch.manual_seed(0)
     model, cell = getattr(reference, kind)(), getattr(ported, kind)()
     copy_weights(model, cell)
@@ -291,6 +357,46 @@ def test_what_cannot_be_a_function_is_said(body: str) -> None:
     source = f"import torch\nfrom torch import nn\nfrom torch.utils.data import DataLoader\n\n\ndef train(model: nn.Module, loader: DataLoader):\n    {body}\n"
     codes = {d.code for d in convert_source(source).diagnostics}
     assert codes & {"MSP210", "MSP201", "MSP301"}
+
+
+def test_a_name_of_one_branch_stays_in_it() -> None:
+    text = convert_source(HEAD + WHOLE).text
+    assert "def forward_fn(" in text and "bounded), grads" not in text and ", bounded" not in text.partition("def forward_fn")[2].partition("\n")[0]
+    later = convert_source(HEAD + WHOLE.replace("return penalty.item()", "return bounded")).text
+    assert "        bounded = None\n" in later and "(_, (bounded,)), grads = grad_fn(bounded)" in later
+
+
+OWN_OPTIMIZER = """
+class Plain(optim.Optimizer):
+    def __init__(self, params, lr):
+        super().__init__(params, dict(lr=lr))
+
+    def step(self):
+        for group in self.param_groups:
+            for p in group["params"]:
+                p.data.add_(p.grad, alpha=-group["lr"])
+
+
+class Trainer:
+    def __init__(self, net: Net):
+        self.net, self.rule = net, Plain(net.parameters(), 0.1)
+
+    def update(self, x):
+        self.rule.zero_grad()
+        loss = self.net(x).sum()
+        loss.backward()
+        self.rule.step()
+"""
+
+
+def test_gradients_are_never_taken_of_nothing() -> None:
+    text = convert_source(HEAD + OWN_OPTIMIZER).text
+    assert "value_and_grad(forward_fn, None, self.rule.parameters)" in text and "self.rule.step()" in text
+    unheld = "def f(outputs):\n    for run in outputs:\n        loss = (lambda: run())()\n        loss.backward()\n"
+    converted = convert_source(HEAD + unheld)
+    assert "None, ())" not in converted.text and {d.code for d in converted.diagnostics} & {"MSP210", "MSP201", "MSP301"}
+    helped = "def f(score, net, x):\n    loss = score(net, x).mean()\n    loss.backward()\n"
+    assert "ms_extras.parameters_of(score)" in convert_source(HEAD + helped).text or "ms_extras.parameters_of(net, score)" in convert_source(HEAD + helped).text
 
 
 # --- GENet ---------------------------------------------------------------------------------------------------------------

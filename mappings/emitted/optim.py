@@ -726,6 +726,11 @@ def all_parameters(*several):
     return list({id(p): p for parameters in several for p in parameters}.values())
 
 
+def parameters_of(*holders):
+    """The parameters of those that are networks, each once."""
+    return all_parameters(*(h.trainable_params() for h in holders if isinstance(h, nn.Cell)))
+
+
 def zero_grad(parameters):
     """torch.nn.Module.zero_grad for gradients that accumulate_gradients left."""
     for parameter in parameters:
