@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from porter import kinds as K
+from porter import no_grad
 from porter.kinds import ANY, Kind, Kinds
 from porter.nodes import walk
 from porter.places import target_like
@@ -38,7 +39,10 @@ def _carrying_kind(rewriter: Rewriter, kind: Kind, seen: set[str]) -> bool:
         return rewriter._is_cell(kind.of)
     if kind.name in ("function", "bound") and kind.of in rewriter.program.functions and kind.of not in seen:
         seen.add(kind.of)
-        body = rewriter.program.functions[kind.of].node
+        function = rewriter.program.functions[kind.of]
+        if no_grad.is_decorated(rewriter.program, function.module, function.node):
+            return False
+        body = function.node
         return any(carrying_call(rewriter, n, seen) for n in walk(body) if isinstance(n, ast.Call))
     if kind.name == "module_method":
         return kind.of == "forward"

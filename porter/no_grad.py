@@ -11,6 +11,7 @@ from porter.kinds import ANY
 from porter.nodes import walk
 
 if TYPE_CHECKING:
+    from porter.program import Module, Program
     from porter.rewrite.walk import Walk
 
 GROWING = frozenset({"append", "extend", "insert", "update", "setdefault", "appendleft"})
@@ -80,3 +81,63 @@ def _read_later(function: ast.AST, text: str, node: ast.With) -> bool:
         isinstance(n, ast.Attribute | ast.Name) and isinstance(n.ctx, ast.Load) and (n.lineno, n.col_offset) > end and ast.unparse(n) == text
         for n in walk(function)
     )
+
+
+SWITCHES = frozenset({"torch.no_grad", "torch.inference_mode", "torch.autograd.no_grad"})
+
+
+def is_decorated(program: Program, module: Module, function: ast.AST) -> bool:
+    """Whether everything that a function computes is outside of the graph: `@torch.no_grad()`."""
+    decorators = getattr(function, "decorator_list", [])
+    return any(program.dotted(module, d.func if isinstance(d, ast.Call) else d) in SWITCHES for d in decorators)
+
+
+def is_block(program: Program, module: Module, node: ast.AST) -> bool:
+    """Whether a statement is `with torch.no_grad():` and nothing else."""
+    if not isinstance(node, ast.With):
+        return False
+    calls = [i.context_expr for i in node.items]
+    return all(isinstance(c, ast.Call) and program.dotted(module, c.func) in SWITCHES for c in calls)
+
+
+def outside(program: Program, module: Module, root: ast.AST) -> frozenset[int]:
+    """The nodes of a statement that run under no_grad."""
+    return frozenset(id(n) for block in walk(root) if is_block(program, module, block) for n in walk(block))
+
+
+def returns_to_stop(rewriter: Walk, node: ast.Return) -> list[ast.expr]:
+    """The tensors that a function under @no_grad gives to code that may differentiate what is made of them."""
+    function = rewriter.functions[-1] if rewriter.functions else None
+    if node.value is None or not isinstance(function, ast.FunctionDef) or not is_decorated(rewriter.program, rewriter.module, function):
+        return []
+    if not _is_used(rewriter, function.name):
+        return []
+    parts = node.value.elts if isinstance(node.value, ast.Tuple) else [node.value]
+    return [p for p in parts if K.is_tensor(rewriter.kinds(p)) and not isinstance(p, ast.Starred)]
+
+
+def _is_used(rewriter: Walk, name: str) -> bool:
+    """Whether the result of a function is used somewhere in a program that goes backward."""
+    modules = rewriter.program.modules.values()
+    if not any(b".backward(" in m.data for m in modules):
+        return False
+    text = name.encode()
+    return any(
+        isinstance(n, ast.Call) and (n.func.attr if isinstance(n.func, ast.Attribute) else getattr(n.func, "id", "")) == name
+        and not isinstance(m.explored.parents.get(id(n)), ast.Expr)
+        for m in modules if text in m.data for n in walk(m.tree)
+    )  # fmt: skip
+
+
+def unproven_call(rewriter: Walk, node: ast.Call) -> bool:
+    """Whether a call inside a gradient function gives what a function under @no_grad made, and that may hold tensors not stopped in it."""
+    program = rewriter.program
+    found = [program.functions[k.of] for k in rewriter.kinds(node.func) if k.name in ("function", "bound") and k.of in program.functions]
+    if isinstance(rewriter.parents.get(id(node)), ast.Expr) or not any(is_decorated(program, f.module, f.node) for f in found):
+        return False
+    return not K.is_tensor(kinds := rewriter.kinds(node)) and _may_hold(kinds) and not all(_is_stopped(k) for k in kinds)
+
+
+def _is_stopped(kind: K.Kind) -> bool:
+    """A tuple is stopped part by part where each part is known to be a tensor or no tensor."""
+    return kind.name == "tuple" and bool(kind.items) and all(K.is_tensor(i) or not _may_hold(i) for i in kind.items)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from porter import kinds as K
+from porter import no_grad
 from porter.carrying import carrying_call, has_parameters, networks_in, reached
 from porter.dataflow import (
     all_bound,
@@ -22,9 +23,9 @@ from porter.dataflow import (
     plain_binds_of,
     read_later,
     reads_gradients,
-    stored,
     surely_bound,
 )
+from porter.inflow import Inflow
 from porter.kinds import ANY, Kinds
 from porter.nodes import walk
 from porter.places import Backward, Place, Step, argument, call_of, places_in, target_like
@@ -246,18 +247,26 @@ class StepFinder:
 
     def _outer_problem(self, chain: list[Place], chosen: Place, needed: set[str], region: list[ast.stmt]) -> str:
         """A tensor that carries a gradient into the region from somewhere else would silently lose it."""
+        program, module = self.rewriter.program, self.rewriter.module
+        inflow = Inflow(self._carries, lambda node: no_grad.is_block(program, module, node), self._may_hold, self._is_bare)
         for place in reversed(chain[: chain.index(chosen)]):
             _enter(place, needed)
-            for i in self._slice(place, needed):
-                statement = place.block[i]
-                if self._carries(statement) and any(K.is_tensor(self._kinds(t)) for t in stored(statement)):
-                    return f"{', '.join(sorted(names_bound(statement)))} carries a gradient into the loop from outside"
+            inflow.follow(place.block[: place.index], needed)
+        if inflow.found:
+            return f"{', '.join(sorted(inflow.found))} carries a gradient into the loop from outside"
         for statement in region:
             for node in walk(statement):
                 if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "self":
                     if isinstance(node.ctx, ast.Load) and K.is_tensor(self._kinds(node)) and self._assigned_elsewhere(node, region):
                         return f"self.{node.attr} carries a gradient from another method"
         return ""
+
+    def _may_hold(self, target: ast.expr) -> bool:
+        known = self._kinds(target)
+        return K.is_tensor(known) or any(k.name in ("list", "dict", "tuple") and any(map(K.is_tensor, k.items)) for k in known)
+
+    def _is_bare(self, target: ast.expr) -> bool:
+        return K.proven(self._kinds(target), frozenset({"int", "float", "bool", "str", "ndarray", "dtype", "device", "Size"}))
 
     def _assigned_elsewhere(self, node: ast.Attribute, region: list[ast.stmt]) -> bool:
         own = {id(n) for s in region for n in walk(s)}
@@ -276,7 +285,8 @@ class StepFinder:
         """Whether a statement may compute something that depends on parameters of a network."""
         if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
             return False
-        return any(self._carrying_call(n) for n in walk(statement) if isinstance(n, ast.Call))
+        apart = no_grad.outside(self.rewriter.program, self.rewriter.module, statement)
+        return any(self._carrying_call(n) for n in walk(statement) if isinstance(n, ast.Call) and id(n) not in apart)
 
     def _carries_expression(self, node: ast.expr) -> bool:
         return any(self._carrying_call(n) for n in walk(node) if isinstance(n, ast.Call))

@@ -13,6 +13,7 @@ from porter.guards import (
     truth,
 )
 from porter.kinds import ANY, Kinds
+from porter.no_grad import unproven_call
 from porter.numpy_calls import copied_if_needed
 from porter.rearrange import Rearrangement, method_chain, short_equation
 from porter.recognize import is_move, is_text_call
@@ -68,6 +69,9 @@ class Calls(InPlace):
         name = self.resolve(node.func)
         if name is not None and self.program.is_torch(name):
             return self._torch_call(node, name)
+        if self._is_moved() and unproven_call(self, node):
+            self.report(node, "MSP205", f"{ast.unparse(node.func)} runs under no_grad, and what it returns may hold tensors that would carry a gradient here",
+                        "return ops.stop_gradient of each tensor in it")  # fmt: skip
         if isinstance(node.func, ast.Attribute):
             method = self._method_call(node, node.func)
             if method is not None:

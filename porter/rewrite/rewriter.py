@@ -201,6 +201,9 @@ class Rewriter(Statements):
         end = self.module.data.find(b"\n", end)
         return Edit(start, len(self.module.data) if end < 0 else end + 1, "")
 
+    def _is_moved(self) -> bool:
+        return self.training.rendering
+
     def visit_NamedExpr(self, node: ast.NamedExpr) -> list[Edit]:
         edits = named_edits(self, node)
         return self.children(node) if edits is None else edits

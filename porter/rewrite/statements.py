@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from porter import kinds as K
 from porter.grammar import statement_edits
 from porter.guards import constant_of
-from porter.no_grad import assigned_tensors, unstopped
+from porter.no_grad import assigned_tensors, returns_to_stop, unstopped
 from porter.nodes import walk
 from porter.program import absolute
 from porter.rewrite.calls import Calls
@@ -243,10 +243,30 @@ class Statements(Calls):
         """The block one level to the left; tensors it makes carry no gradient, which stop_gradient says."""
         if self._in_forward() and any(self._returns_tensor(n) for s in node.body for n in walk(s)):
             self.report(node, "MSP205", "a return under no_grad in a forward method", "wrap the result in ops.stop_gradient by hand")
-        if not (self.functions and self.classes and self._in_forward()):
+        if not (self.functions and self._in_forward() and (self.classes or self._is_moved() or self._gives_tensors())):
             return self._without_header(node, [])
         self._report_unstopped(node)
         return self._without_header(node, assigned_tensors(self, node))
+
+    def _gives_tensors(self) -> bool:
+        """Whether the function at hand gives tensors that its caller may differentiate."""
+        function = self.functions[-1]
+        returned = [n.value for n in walk(function) if isinstance(n, ast.Return) and n.value is not None]
+        return any(K.is_tensor(self.kinds(part)) for r in returned for part in (r.elts if isinstance(r, ast.Tuple) else [r]))
+
+    def visit_Return(self, node: ast.Return) -> list[Edit]:
+        """What a function under @no_grad gives carries no gradient."""
+        stopped = returns_to_stop(self, node)
+        if not stopped:
+            return self.children(node)
+        stop = self.spell("mindspore.ops.stop_gradient")
+        edits = []
+        for part in [node.value] if not isinstance(node.value, ast.Tuple) else node.value.elts:
+            assert part is not None
+            inner = self.visit(part)
+            start, end = self.span(part)
+            edits += [Edit(start, end, f"{stop}({self.splice(start, end, inner)})")] if part in stopped else inner
+        return edits
 
     def _report_unstopped(self, node: ast.With) -> None:
         for place, shown in unstopped(self, node):

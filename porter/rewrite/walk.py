@@ -246,6 +246,10 @@ class Walk:
         names = [getattr(f, "name", "") for f in self.functions]
         return bool(names) and not any(n.startswith(("__init__", "init_", "_init", "reset_")) for n in names)
 
+    def _is_moved(self) -> bool:
+        """Whether the statement at hand becomes part of a gradient function."""
+        return False
+
     def _is_cell(self, name: str) -> bool:
         if name in self.program.classes:
             return self.program.is_module_class(name)
