@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import NamedTuple
 
 # before any test module imports a framework
 os.environ.setdefault("ONEDNN_MAX_CPU_ISA", "AVX2")
@@ -23,3 +28,32 @@ def pytest_runtest_call() -> None:
     if not _blocking and hasattr(mindspore, "runtime"):
         mindspore.runtime.launch_blocking()
         _blocking = True
+
+
+class Sides(NamedTuple):
+    """A source as torch runs it and as it was ported, both imported, and the ported text."""
+
+    original: ModuleType
+    ported: ModuleType
+    text: str
+
+
+_NUMBERS = itertools.count()
+
+
+@pytest.fixture
+def sides(tmp_path: Path) -> Iterator[Callable[[str], Sides]]:
+    """Ports a source that has no diagnostic, and imports both sides from files, which GRAPH mode reads."""
+
+    def load(source: str) -> Sides:
+        from porter.convert import convert_source
+        from porter.parity.ported import load_source
+
+        result = convert_source(source, path="net.py")
+        assert not result.diagnostics, result.diagnostics
+        number = next(_NUMBERS)
+        original = load_source(tmp_path, f"original_{number}", source, "")
+        return Sides(original, load_source(tmp_path, f"ported_{number}", result.text, result.extras), result.text)
+
+    yield load
+    sys.modules.pop("ms_extras", None)

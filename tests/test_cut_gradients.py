@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
-import itertools
-import sys
 import textwrap
-from pathlib import Path
-from types import ModuleType
+from collections.abc import Callable
+from typing import Any
 
 import mindspore as ms
 import numpy as np
@@ -17,17 +14,7 @@ import torch
 from porter.convert import convert_source
 
 X = np.random.default_rng(3).normal(0, 2, (3, 4)).astype(np.float32)
-COUNT = itertools.count()
-
-
-def load(folder: Path, name: str, text: str) -> ModuleType:
-    path = folder / f"{name}.py"
-    path.write_text(text, "utf-8")
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None and spec.loader is not None
-    module = sys.modules[name] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+Sides = Callable[[str], Any]
 
 
 def network(body: str, before: str = "") -> str:
@@ -35,18 +22,13 @@ def network(body: str, before: str = "") -> str:
     return f"import torch\n\n\n{before}\nclass Net(torch.nn.Module):\n    def forward(self, x: torch.Tensor):\n{body}\n"
 
 
-def check(source: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+def check(source: str, sides: Sides) -> str:
     """Compares the sum of the output and its gradient; returns the ported text."""
-    result = convert_source(source, path="net.py")
-    assert not result.diagnostics, result.diagnostics
-    number = next(COUNT)
-    monkeypatch.syspath_prepend(str(folder))
-    sys.modules.pop("ms_extras", None)
-    (folder / "ms_extras.py").write_text(result.extras or "", "utf-8")
+    original, ported, text = sides(source)
     x = torch.tensor(X, requires_grad=True)
-    value = load(folder, f"torch_net{number}", source).Net()(x)
+    value = original.Net()(x)
     value.backward()
-    cell = load(folder, f"ported_net{number}", result.text).Net()
+    cell = ported.Net()
     for mode in (ms.PYNATIVE_MODE, ms.GRAPH_MODE):
         ms.set_context(mode=mode)
         try:
@@ -55,22 +37,22 @@ def check(source: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> str:
             np.testing.assert_allclose(gradient.asnumpy(), x.grad.numpy(), rtol=1e-5, atol=1e-6)
         finally:
             ms.set_context(mode=ms.PYNATIVE_MODE)
-    return result.text
+    return text
 
 
 @pytest.mark.parametrize(
     "cast",
     ["x.bool().to(x)", "x.long()", "x.int().float() * x", "x.to(torch.int64)", "x.to(dtype=torch.int32) + x", "x.type(torch.int16)", "(x * 2).byte()"],
 )
-def test_a_cast_to_whole_numbers_ends_the_gradient(cast: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cast_to_whole_numbers_ends_the_gradient(cast: str, sides: Sides) -> None:
     cast = cast.replace("(x * 2).byte()", "(x.abs() * 2).byte()")
-    text = check(network(f"y = {cast}\nreturn (y.float() * 3).sum() + x.sum()"), tmp_path, monkeypatch)
+    text = check(network(f"y = {cast}\nreturn (y.float() * 3).sum() + x.sum()"), sides)
     assert text.count("stop_gradient") == 1
 
 
-def test_a_cast_in_a_function_and_of_an_unknown_value(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cast_in_a_function_and_of_an_unknown_value(sides: Sides) -> None:
     helper = "def steps(value):\n    return value.long().float()\n\n"
-    assert "stop_gradient(value.long())" in check(network("return (steps(x) * x).sum()", helper), tmp_path, monkeypatch)
+    assert "stop_gradient(value.long())" in check(network("return (steps(x) * x).sum()", helper), sides)
 
 
 @pytest.mark.parametrize(
@@ -84,8 +66,8 @@ def test_a_cast_in_a_function_and_of_an_unknown_value(tmp_path: Path, monkeypatc
         "n = torch.arange(4)\nreturn (x * n.long()).sum()",
     ],
 )
-def test_a_cast_through_which_no_gradient_comes_stays(body: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert "stop_gradient" not in check(network(body), tmp_path, monkeypatch)
+def test_a_cast_through_which_no_gradient_comes_stays(body: str, sides: Sides) -> None:
+    assert "stop_gradient" not in check(network(body), sides)
 
 
 @pytest.mark.parametrize(
@@ -112,5 +94,5 @@ def test_what_no_grad_makes_and_cannot_be_stopped_by_name_is_named(body: str) ->
         "with torch.no_grad():\n    names = ['a', 'b']\n    y = x + len(names)\nreturn (y * x).sum() * len(names)",
     ],
 )
-def test_what_no_grad_makes_carries_no_gradient(body: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert "y = ops.stop_gradient(y)" in check(network(body), tmp_path, monkeypatch)
+def test_what_no_grad_makes_carries_no_gradient(body: str, sides: Sides) -> None:
+    assert "y = ops.stop_gradient(y)" in check(network(body), sides)

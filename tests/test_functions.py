@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,38 +13,24 @@ import pytest
 import torch
 
 from porter.convert import convert_source
+from porter.parity.ported import load_source
 
 SOURCE = (Path(__file__).parent / "cases" / "custom_gradients.py").read_text("utf-8")
-
-
-def _load(path: Path, name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None and spec.loader is not None
-    module = sys.modules[name] = importlib.util.module_from_spec(spec)  # GRAPH mode looks names up there
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture(scope="module")
 def ported(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModuleType]:
     folder = tmp_path_factory.mktemp("ported")
-    sys.modules.pop("ms_extras", None)
     result = convert_source(SOURCE, path="custom_gradients.py")
     assert not result.diagnostics, result.diagnostics
-    (folder / "custom_gradients.py").write_text(result.text, "utf-8")
-    (folder / "ms_extras.py").write_text(result.extras, "utf-8")
-    sys.path.insert(0, str(folder))
-    try:
-        yield _load(folder / "custom_gradients.py", "ported_custom_gradients")
-    finally:
-        sys.path.remove(str(folder))
-        sys.modules.pop("ms_extras", None)
+    yield load_source(folder, "ported_custom_gradients", result.text, result.extras)
+    sys.modules.pop("ms_extras", None)
 
 
 @pytest.mark.parametrize("mode", [ms.PYNATIVE_MODE, ms.GRAPH_MODE], ids=["pynative", "graph"])
-def test_gradients_are_those_that_backward_gives(ported: ModuleType, mode: int) -> None:
+def test_gradients_are_those_that_backward_gives(ported: ModuleType, tmp_path: Path, mode: int) -> None:
     """The gradients are not those of forward (each backward bends them), so a bprop that is not called is noticed."""
-    original = _load(Path(__file__).parent / "cases" / "custom_gradients.py", "original_custom_gradients")
+    original = load_source(tmp_path, "original_custom_gradients", SOURCE, "")
     x = np.random.default_rng(3).normal(0, 0.5, (3, 4)).astype(np.float32)
     net = original.Net()
     leaf = torch.tensor(x, requires_grad=True)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
-from pathlib import Path
-from types import ModuleType
+from collections.abc import Callable
+from typing import Any
 
 import mindspore as ms
 import numpy as np
@@ -41,24 +39,12 @@ class Net(nn.Module):
 '''
 
 
-def _load(path: Path, name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None and spec.loader is not None
-    module = sys.modules[name] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 @pytest.mark.parametrize("mode", [ms.PYNATIVE_MODE, ms.GRAPH_MODE], ids=["pynative", "graph"])
-def test_statements_compile_and_every_call_sees_its_own_values(tmp_path: Path, mode: int) -> None:
+def test_statements_compile_and_every_call_sees_its_own_values(sides: Callable[[str], Any], mode: int) -> None:
     """The second call is the test: a graph that reads self.doubled after setting it gives the first call's tensor again."""
     import torch
 
-    ported = convert_source(SOURCE, path="statements.py")
-    assert not ported.diagnostics, ported.diagnostics
-    (tmp_path / "original.py").write_text(SOURCE, "utf-8")
-    (tmp_path / "ported.py").write_text(ported.text, "utf-8")
-    original, port = _load(tmp_path / "original.py", "original_statements"), _load(tmp_path / "ported.py", f"ported_statements_{mode}")
+    original, port, _ = sides(SOURCE)
     net = original.Net()
     ms.set_context(mode=mode)
     try:
@@ -123,14 +109,13 @@ class Net(nn.Module):
 '''
 
 
-def test_super_two_levels_up_in_graph_mode(tmp_path: Path) -> None:
+def test_super_two_levels_up_in_graph_mode(sides: Callable[[str], Any]) -> None:
     """Plain super() there goes on for ever."""
-    ported = convert_source(INHERITED, path="inherited.py")
-    assert "super(Second, self).construct(x) * 2" in ported.text and "super().construct(x) - 3" in ported.text
-    (tmp_path / "inherited.py").write_text(ported.text, "utf-8")
+    _, ported, text = sides(INHERITED)
+    assert "super(Second, self).construct(x) * 2" in text and "super().construct(x) - 3" in text
     ms.set_context(mode=ms.GRAPH_MODE)
     try:
-        cell = _load(tmp_path / "inherited.py", "ported_inherited").Net()
+        cell = ported.Net()
         x = np.array([2.0, 5.0], np.float32)
         np.testing.assert_array_equal(cell(ms.Tensor(x)).asnumpy(), ((x + 1) * 2 - 3) * (x + 1) * 2)
     finally:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
-from pathlib import Path
-from types import ModuleType
+from collections.abc import Callable
+from typing import Any
 
 import mindspore as ms
 import numpy as np
@@ -64,14 +62,6 @@ class Net(nn.Module):
 """
 
 
-def _load(path: Path, name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None and spec.loader is not None
-    module = sys.modules[name] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 def _fill(cell: ms.nn.Cell, net: torch.nn.Module) -> None:
     """Gives a network noise for parameters and the cell the same; both have the same ones in the same order."""
     generator = torch.Generator().manual_seed(1)
@@ -85,17 +75,11 @@ def _fill(cell: ms.nn.Cell, net: torch.nn.Module) -> None:
 
 
 @pytest.mark.parametrize("mode", [ms.PYNATIVE_MODE, ms.GRAPH_MODE], ids=["pynative", "graph"])
-def test_derived_layers_compute_what_they_were_set_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: int) -> None:
-    ported = convert_source(SOURCE, path="net.py")
-    assert not ported.diagnostics
-    (tmp_path / "original.py").write_text(SOURCE, "utf-8")
-    (tmp_path / "ported.py").write_text(ported.text, "utf-8")
-    (tmp_path / "ms_extras.py").write_text(ported.extras, "utf-8")
-    monkeypatch.syspath_prepend(str(tmp_path))
-    sys.modules.pop("ms_extras", None)
+def test_derived_layers_compute_what_they_were_set_to(sides: Callable[[str], Any], mode: int) -> None:
+    original, ported, _ = sides(SOURCE)
     ms.set_context(mode=mode)
     try:
-        net, cell = _load(tmp_path / "original.py", "original_derived").Net(), _load(tmp_path / "ported.py", f"ported_derived_{mode}").Net()
+        net, cell = original.Net(), ported.Net()
         _fill(cell, net)
         x = np.random.default_rng(0).normal(1, 0.5, (2, 6, 7, 5)).astype(np.float32)
         net.eval()
@@ -104,7 +88,6 @@ def test_derived_layers_compute_what_they_were_set_to(tmp_path: Path, monkeypatc
         np.testing.assert_allclose(cell(ms.Tensor(x)).asnumpy(), expected, rtol=1e-4, atol=1e-5)
     finally:
         ms.set_context(mode=ms.PYNATIVE_MODE)
-        sys.modules.pop("ms_extras", None)
 
 
 def test_what_a_pool_was_given_is_not_its_default() -> None:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
-from pathlib import Path
-from types import ModuleType
+from collections.abc import Callable
+from typing import Any
 
 import mindspore as ms
 import numpy as np
@@ -32,28 +30,14 @@ class Net(nn.Module):
 """
 
 
-def _load(path: Path, name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None and spec.loader is not None
-    module = sys.modules[name] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 @pytest.mark.parametrize("mode", [ms.PYNATIVE_MODE, ms.GRAPH_MODE], ids=["pynative", "graph"])
-def test_eps_and_momentum_of_batch_normalization(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: int) -> None:
+def test_eps_and_momentum_of_batch_normalization(sides: Callable[[str], Any], mode: int) -> None:
     """With eps at its default the outputs are far away, with momentum at its default the statistics are."""
-    ported = convert_source(SOURCE, path="net.py")
-    assert not ported.diagnostics
-    (tmp_path / "original.py").write_text(SOURCE, "utf-8")
-    (tmp_path / "ported.py").write_text(ported.text, "utf-8")
-    (tmp_path / "ms_extras.py").write_text(ported.extras, "utf-8")
-    monkeypatch.syspath_prepend(str(tmp_path))
-    sys.modules.pop("ms_extras", None)
-    net, x = _load(tmp_path / "original.py", "original_settings").Net(), np.random.default_rng(0).normal(2, 1, (4, 3, 5, 6)).astype(np.float32)
+    original, ported, _ = sides(SOURCE)
+    net, x = original.Net(), np.random.default_rng(0).normal(2, 1, (4, 3, 5, 6)).astype(np.float32)
     ms.set_context(mode=mode)
     try:
-        cell = _load(tmp_path / "ported.py", f"ported_settings_{mode}").Net()
+        cell = ported.Net()
         for training in (True, False):
             net.train(training)
             cell.set_train(training)
@@ -64,7 +48,6 @@ def test_eps_and_momentum_of_batch_normalization(tmp_path: Path, monkeypatch: py
         assert abs(net.two.running_mean.numpy() - 0.1 * x.mean((0, 2, 3))).max() > 0.1  # the control
     finally:
         ms.set_context(mode=ms.PYNATIVE_MODE)
-        sys.modules.pop("ms_extras", None)
 
 
 @pytest.mark.parametrize(

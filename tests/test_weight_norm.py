@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import sys
 import warnings
 from collections.abc import Iterator
@@ -18,37 +17,25 @@ from click.testing import CliRunner
 
 from porter.cli import main
 from porter.convert import convert_source
+from porter.parity.ported import load_source
 
 CASE = Path(__file__).parent / "cases" / "weight_norm.py"
 X = np.random.default_rng(5).normal(0, 1, (2, 4, 7)).astype(np.float32)
 
 
-def _load(path: Path, name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None and spec.loader is not None
-    module = sys.modules[name] = importlib.util.module_from_spec(spec)  # GRAPH mode looks names up there
-    spec.loader.exec_module(module)
-    return module
-
-
 @pytest.fixture(scope="module")
-def ported(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModuleType]:
+def ported(original: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModuleType]:
+    assert original.__name__  # imported first: a source without extras of its own takes ms_extras away
     folder = tmp_path_factory.mktemp("ported")
     result = convert_source(CASE.read_text("utf-8"), path="weight_norm.py")
     assert not result.diagnostics, result.diagnostics
-    (folder / "ported_weight_norm.py").write_text(result.text, "utf-8")
-    (folder / "ms_extras.py").write_text(result.extras, "utf-8")
-    sys.path.insert(0, str(folder))
-    try:
-        yield _load(folder / "ported_weight_norm.py", "ported_weight_norm")
-    finally:
-        sys.path.remove(str(folder))
-        sys.modules.pop("ms_extras", None)
+    yield load_source(folder, "ported_weight_norm", result.text, result.extras)
+    sys.modules.pop("ms_extras", None)
 
 
 @pytest.fixture(scope="module")
-def original() -> ModuleType:
-    return _load(CASE, "original_weight_norm")
+def original(tmp_path_factory: pytest.TempPathFactory) -> ModuleType:
+    return load_source(tmp_path_factory.mktemp("original"), "original_weight_norm", CASE.read_text("utf-8"), "")
 
 
 @pytest.fixture(params=[ms.PYNATIVE_MODE, ms.GRAPH_MODE], ids=["pynative", "graph"])
