@@ -229,7 +229,12 @@ def torch_signature(name: str) -> inspect.Signature | None:
     found: Any = importlib.import_module("torch")
     for number, part in enumerate(parts[1:], 2):
         if not hasattr(found, part):
-            importlib.import_module(".".join(parts[:number]))
+            try:
+                importlib.import_module(".".join(parts[:number]))
+            except ModuleNotFoundError as error:
+                if error.name is not None and not error.name.startswith("torch"):
+                    return None
+                raise
         found = getattr(found, part)
     try:
         signature = inspect.signature(found)
