@@ -34,14 +34,18 @@ def observe(
     constructed: Sequence[str],
     arrays: Sequence[Array],
     seed: int = 0,
+    weights: Mapping[str, Tensor] | None = None,
 ) -> Reference:
-    """Runs one example; whatever torch raises is passed on."""
+    """Runs one example, with weights of an earlier run if they are given; whatever torch raises is passed on."""
     torch.default_generator.manual_seed(0)  # torch.manual_seed seeds devices too, and takes 2 ms
     given = {name: to_torch(a, s) for name, a, s in zip(example.names, arrays, example.inputs, strict=False)}
     module = build(*(given[name] for name in constructed))
     if example.parameter:
         return Reference({}, Observation({"": leaf(module.get_parameter(f"m.{example.parameter}"))}))
-    _make_telling(module)
+    if weights is None:
+        _make_telling(module)
+    else:
+        module.load_state_dict({name: torch.from_numpy(np.array(w.array)) for name, w in weights.items()})
     module.train(example.train)
     state = {
         name: leaf(value) for name, value in module.state_dict().items() if isinstance(value, torch.Tensor)

@@ -56,14 +56,15 @@ def variants(row: Row, examples: Sequence[Example], seed: int = 0) -> Iterator[E
         sizes = _sizes(example.inputs, rng)
         inputs = _vary_inputs(example.inputs, sizes, rng, strength)
         linked = sizes if rng.random() < LINK_SIZES else {}
+        call = _vary_call(row, example, others, Draw(rng, strength, linked))
         yield replace(
             example,
-            call=_vary_call(row, example, others, Draw(rng, strength, linked)),
+            call=call,
             inputs=inputs,
             ported=None,
             forms=False,
             train=example.train and rng.random() > EVALUATE,
-            rtol=_rtol(example, inputs),
+            rtol=_rtol(example, call, inputs),
         )
 
 
@@ -79,9 +80,9 @@ class Draw:
         return self.rng.random() < share * self.strength
 
 
-def _rtol(example: Example, inputs: Sequence[InputSpec]) -> float | None:
+def _rtol(example: Example, call: str, inputs: Sequence[InputSpec]) -> float | None:
     """float32's threshold for float64 too: kernels that compute in float32 are no wrong values."""
-    text = example.call + " ".join(spec.dtype for spec in inputs)
+    text = call + " ".join(spec.dtype for spec in inputs)
     half = max((rtol for dtype, rtol in HALF_RTOL.items() if dtype in text), default=0.0)
     return max(example.rtol or RTOL["float32"], half)
 
