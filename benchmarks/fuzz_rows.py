@@ -3,9 +3,18 @@
     python benchmarks/fuzz_rows.py [ROW ...] [--calls 100] [--seed 0] [--jobs 1] [--log FILE] [--again] [--record]
 
 The calls are drawn from each row's signature and examples (shapes, dtypes, axes, flags); those that torch takes are
-ported and run in PYNATIVE mode. Equal: the values are torch's. Refused: a guard of the row. Limited: a limit that the
-row states. No kernel: loud, MindSpore's CPU kernel does not take the dtype. Raised: loud, and no guard. Wrong: another value. Empty: another value of no elements. Gradients are compared
-for ten of the equal calls of each row whose examples differentiate.
+ported and run in PYNATIVE mode. What becomes of them:
+
+equal        the values are torch's
+refused      a guard of the row
+limited      a limit that the row states
+no kernel    loud: MindSpore's CPU kernel does not take the dtype
+no elements  loud: MindSpore's CPU kernel does not take a tensor without elements
+raised       loud, and no guard
+wrong        another value
+empty        another value where a tensor has no elements
+
+Gradients are compared for ten of the equal calls of each row whose examples differentiate.
 
 A row that the log holds is not run again unless --again is given, so a run that was broken off goes on; a kernel that
 crashes or hangs costs its call. --record writes the counts of the log into mappings/proofs.json. Exit status 1 where a

@@ -1,5 +1,6 @@
 """Activation layers of torch.nn whose arguments mindspore.nn does not take as they are."""
 
+import mindspore
 from mindspore import nn, ops
 
 from mappings.emitted.functional_activation import mish, softmax
@@ -121,5 +122,7 @@ class Softplus(nn.Cell):
     def construct(self, x):
         scaled = x * self.beta
         linear = scaled > self.threshold
-        curve = ops.log1p(ops.exp(ops.where(linear, ops.zeros_like(scaled), scaled)))
-        return ops.where(linear, x, curve / self.beta)
+        curve = ops.where(linear, ops.zeros_like(scaled), scaled)
+        if x.dtype == mindspore.float16:
+            curve = curve.astype(mindspore.float32)  # the exponential of 12 is more than float16 holds
+        return ops.where(linear, x, (ops.log1p(ops.exp(curve)) / self.beta).astype(x.dtype))

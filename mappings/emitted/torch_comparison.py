@@ -80,8 +80,14 @@ def isin(elements, test_elements, *, invert=False):
 
 
 def searchsorted(sorted_sequence, input, out_int32=False, right=False, side=None, sorter=None):
-    """torch.searchsorted with a sorter, which MindSpore does not take on CPU."""
+    """torch.searchsorted with a sorter or a number, which MindSpore does not take on CPU."""
     if sorter is not None:
         sorted_sequence = ops.gather_elements(sorted_sequence, sorted_sequence.ndim - 1, sorter)
+    number = not isinstance(input, mindspore.Tensor)
+    if number:
+        dtype = mindspore.float32 if isinstance(input, float) else sorted_sequence.dtype
+        dtype = sorted_sequence.dtype if sorted_sequence.is_floating_point() else dtype
+        sorted_sequence, input = sorted_sequence.astype(dtype), mindspore.Tensor([input], dtype)
     places = ops.searchsorted(sorted_sequence, input, right=right, side=side)
+    places = places.reshape(()) if number else places
     return places.astype(mindspore.int32) if out_int32 else places

@@ -1,5 +1,7 @@
 """Functions of torch.* that move, pick or scatter elements."""
 
+import itertools
+
 import mindspore
 import numpy as np
 from mindspore import Tensor, ops
@@ -181,14 +183,14 @@ def select_scatter(input, src, dim, index):
     shape = [1] * input.ndim
     shape[dim] = size
     here = Tensor(np.arange(size) == index % size).reshape(tuple(shape))
-    return ops.where(here, src.expand_dims(dim), input)
+    return ops.where(here, src.expand_dims(dim).astype(input.dtype), input)
 
 
 def slice_scatter(input, src, dim=0, start=None, end=None, step=1):
     """torch.slice_scatter."""
     dim, size = dim % input.ndim, input.shape[dim]
     index = Tensor(np.arange(size)[start:end:step], mindspore.int64)
-    return index_copy(input, dim, index, src)
+    return index_copy(input, dim, index, src.astype(input.dtype))
 
 
 def as_strided(input, size, stride, storage_offset=None):
@@ -235,3 +237,20 @@ def cat(tensors, dim=0, *, out=None):
         if tensor.shape == (0,) and tensor.dtype != kept[0].dtype:
             raise ValueError(f'an empty tensor of {tensor.dtype} is joined to one of {kept[0].dtype}: convert it first')
     return ops.cat(kept, dim)
+
+
+def narrow(input, dim, start, length):
+    """torch.narrow, also from a start that is counted from the end, and to a length of 0."""
+    dim, size = dim % input.ndim, input.shape[dim]
+    start = start + size if start < 0 else start
+    index = (slice(None),) * dim + (slice(start, start + length),)
+    return input[index]
+
+
+def combinations(input, r=2, with_replacement=False):
+    """torch.combinations of the elements of a vector, r at a time."""
+    choose = itertools.combinations_with_replacement if with_replacement else itertools.combinations
+    places = np.array(list(choose(range(input.shape[0]), r)), np.int64).reshape(-1, r) if r else np.zeros((0,), np.int64)
+    if places.size == 0:
+        return ops.zeros(places.shape, input.dtype)
+    return ops.gather(input, Tensor(places), 0)

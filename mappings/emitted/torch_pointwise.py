@@ -12,3 +12,10 @@ def bitwise_not(input):
 def entr(input):
     """torch.special.entr: -x log x, 0 at 0 and -inf below."""
     return ops.where(input < 0, float('-inf'), -ops.xlogy(input, input))
+
+
+def logit(input, eps=None):
+    """torch.logit: the inverse of the sigmoid, of values kept eps away from 0 and 1."""
+    if eps is not None:
+        input = ops.clamp(input, eps, 1 - eps)
+    return ops.log(input / (1 - input))

@@ -37,6 +37,20 @@ def var_mean(input, dim=None, unbiased=None, keepdim=False, *, correction=1, out
     return _moment(ops.var_mean, input, dim, unbiased, keepdim, correction)
 
 
+def population_variance(input, dim=None, keepdim=False):
+    """torch.var of all values and not of a sample: over a single one its gradient is zero, and NaN in mindspore.ops.var."""
+    axes = tuple(range(input.ndim)) if dim is None else dim
+    distance = input - ops.mean(input, axes, keep_dims=True)
+    return ops.mean(distance * distance, axes, keep_dims=keepdim)
+
+
+def population_deviation(input, dim=None, keepdim=False):
+    """torch.std of all values and not of a sample; its gradient is zero where all are equal."""
+    variance = population_variance(input, dim, keepdim)
+    positive = ops.where(variance > 0, variance, ops.ones_like(variance))
+    return ops.where(variance > 0, ops.sqrt(positive), ops.zeros_like(variance))
+
+
 def norm(input, p='fro', dim=None, keepdim=False, out=None, dtype=None):
     """torch.norm: the vector norm over the given axes; its gradient at zero is zero."""
     if dtype is not None:

@@ -1,8 +1,10 @@
-"""Short-time Fourier transforms of torch.*, from frames and mindspore.ops.rfft."""
+"""Fourier transforms of torch.* that mindspore.ops has not, or with a wrong gradient."""
 
 import mindspore
 import numpy as np
 from mindspore import Tensor, ops
+
+from mappings.emitted.torch_indexing import roll
 
 
 def _padded_window(window, win_length, n_fft, dtype):
@@ -98,3 +100,20 @@ def magnitude(input):
     square = ops.real(input) ** 2 + ops.imag(input) ** 2
     zero = square == 0
     return ops.where(zero, ops.zeros_like(square), ops.sqrt(ops.where(zero, ops.ones_like(square), square)))
+
+
+def fftshift(input, dim=None):
+    """torch.fft.fftshift: the zero frequency in the middle of each axis."""
+    axes = _axes(input, dim)
+    return roll(input, [input.shape[axis] // 2 for axis in axes], axes)
+
+
+def ifftshift(input, dim=None):
+    """torch.fft.ifftshift: what fftshift did, undone."""
+    axes = _axes(input, dim)
+    return roll(input, [-(input.shape[axis] // 2) for axis in axes], axes)
+
+
+def _axes(input, dim):
+    """The axes that torch.fft's dim means: all for None."""
+    return list(range(input.ndim)) if dim is None else [dim] if isinstance(dim, int) else list(dim)

@@ -24,11 +24,12 @@ from porter.parity.proofs import Failure
 from porter.parity.reference import Reference
 from porter.parity.rows import Bench, Converted, compare_case, convert
 from porter.parity.samples import draw_all
-from porter.parity.trail import Found, Step, Trail
+from porter.parity.trail import Found, Outcome, Step, Trail
 from porter.parity.variants import variants
 
 TRIES_PER_CALL = 12
 NEW_MEMORY = re.compile(r"empty|[a-z]Tensor\(")  # calls that return memory which nothing has written
+NOT_FINITE = re.compile(r"(nan|inf) became -?(nan|inf)$")  # a gradient that is of no use on either side
 OWN_ERRORS = 10.0  # times torch's own error of float32 is rounding
 GRADIENTS = 10  # calls of a row whose gradients are compared too
 
@@ -37,8 +38,10 @@ GRADIENTS = 10  # calls of a row whose gradients are compared too
 class FuzzResult:
     """What became of random calls: those that ran equal, were refused by a guard, gave another value, or raised.
 
-    `no kernel` raise because the device's kernel does not take the dtype, which MindSpore says itself. `limited` lie within a limit that the row states, and are not run; `empty` are wrong values of reductions over an
-    axis of size 0, where MindSpore's kernels write nothing at all. `gradients` are of the first equal calls.
+    `no kernel` raise because the device's kernel does not take the dtype, `no elements` because it takes no tensor
+    without elements; MindSpore says so itself. `limited` lie within a limit that the row states, and are not run;
+    `empty` are wrong values of reductions over an axis of size 0, where MindSpore's kernels write nothing at all.
+    `gradients` are of the first equal calls.
     """
 
     values: tuple[Found, ...] = ()
@@ -73,7 +76,7 @@ def fuzz_row(bench: Bench, count: int, seed: int = 0, trail: Trail | None = None
     What a trail holds already is not run again.
     """
     trail = trail or Trail()
-    fuzzed, cases = _accepted_by_torch(bench, count, seed)
+    fuzzed, cases = _accepted_by_torch(bench, count, seed, trail)
     if not cases:
         return FuzzResult()
     plain = replace(fuzzed, examples=tuple(_without_gradient(e) for e in fuzzed.examples))
@@ -94,7 +97,8 @@ def _step(trail: Trail, bench: Bench, case: Case, converted: Converted, step: St
     if known is not None:
         return known if known.call else replace(known, call=call)
     with trail.running(case.example, step):
-        found = replace(_value(bench, case, converted) if step == "value" else _gradient(bench, case, converted), call=call)
+        ran = _value(bench, case, converted) if step == "value" else _gradient(bench, case, converted)
+        found = replace(ran, call=call)
     return trail.keep(case.example, step, found)
 
 
@@ -105,20 +109,21 @@ def _without_gradient(example: Example) -> Example:
 # --- calls that torch takes ----------------------------------------------------------------------------------------
 
 
-def _accepted_by_torch(bench: Bench, count: int, seed: int) -> tuple[Bench, list[Case]]:
+def _accepted_by_torch(bench: Bench, count: int, seed: int, trail: Trail) -> tuple[Bench, list[Case]]:
     """Random examples that torch runs, always to the same values, with their torch runs."""
     examples: list[Example] = []
     runs = {}
     tried: set[tuple[str, str]] = set()
     drawn = variants(bench.row, bench.examples, seed)
-    for _, example in zip(range(count * TRIES_PER_CALL), drawn, strict=False):
+    for number, example in zip(range(count * TRIES_PER_CALL), drawn, strict=False):
         key = (example.call, str(example.inputs))
         if len(examples) >= count:
             break
         if key in tried:
             continue
         tried.add(key)
-        run = _settled_run(bench, example, len(examples))
+        with trail.trying(number) as may_run:
+            run = _settled_run(bench, example, len(examples)) if may_run else None
         if run is not None:
             runs[len(examples)] = run
             examples.append(example)
@@ -191,7 +196,8 @@ def _value(bench: Bench, case: Case, converted: Converted) -> Found:
         return Found("no kernel", "", failure.message)
     if _is_exception(failure):
         guard = failure.message.startswith("ValueError: torch.")  # an adapter's guard names the torch call
-        return Found("refused" if guard else "raised", "", failure.message)
+        loud: Outcome = "refused" if guard else "no elements" if _reduces_nothing(bench, case) else "raised"
+        return Found(loud, "", failure.message)
     return Found("empty" if _reduces_nothing(bench, case) else "wrong", "", failure.message)
 
 
@@ -208,7 +214,10 @@ def _gradient(bench: Bench, case: Case, converted: Converted) -> Found:
         return Found("equal")
     if _lacks_kernel(failure):
         return Found("no kernel", "", failure.message)
-    return Found("raised" if _is_exception(failure) else "wrong", "", failure.message)
+    if _is_exception(failure):
+        return Found("no elements" if _reduces_nothing(bench, case) else "raised", "", failure.message)
+    infinite = NOT_FINITE.search(failure.message) or _reduces_nothing(bench, case)
+    return Found("limited" if infinite else "wrong", "", failure.message)
 
 
 def _compared(bench: Bench, case: Case, module: types.ModuleType) -> Failure | None:
@@ -305,7 +314,7 @@ def _is_limited(bench: Bench, case: Case) -> bool:
                 given[parameter.name] = eval(parameter.default, known)
         return any(eval(limit.when, known | given) for limit in bench.row.limits)
     except Exception:  # arguments that stand on names of the example, or a limit that these arguments do not fit
-        return False
+        return any(limit.when == "True" for limit in bench.row.limits)
 
 
 def _arguments(bench: Bench, case: Case) -> dict[str, ast.expr]:

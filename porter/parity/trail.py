@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-Outcome = Literal["equal", "refused", "raised", "no kernel", "limited", "empty", "wrong"]
-Step = Literal["value", "gradient"]
+Outcome = Literal["equal", "refused", "raised", "no kernel", "no elements", "limited", "empty", "wrong"]
+Step = Literal["draw", "value", "gradient"]
 
 CALL_SECONDS = 60  # a kernel that has not returned by then hangs: the process is ended
 
@@ -30,10 +30,16 @@ class Trail:
 
     def __init__(self, path: Path | None = None) -> None:
         self.path = path
+        self.drawing = path.with_suffix(".draw") if path is not None else None
         self.done: dict[tuple[int, str], Found] = {}
         self.crashes = 0
         for line in path.read_text("utf-8").splitlines() if path is not None and path.exists() else ():
             self._read(json.loads(line))
+        if self.drawing is not None and self.drawing.exists():  # torch itself ended the process
+            number = int(self.drawing.read_text("utf-8"))
+            self.drawing.unlink()
+            self._write({"number": number, "step": "draw"})
+            self.done[number, "draw"] = CRASHED
         self.crashes = sum(found is CRASHED for found in self.done.values())
 
     def _read(self, entry: dict[str, str | int]) -> None:
@@ -50,23 +56,44 @@ class Trail:
         return found
 
     @contextmanager
+    def trying(self, number: int) -> Iterator[bool]:
+        """Notes that torch runs a drawn call; says whether it may: not where that has ended a process before."""
+        if (number, "draw") in self.done:
+            yield False
+            return
+        if self.drawing is None:
+            yield True
+            return
+        self.drawing.write_text(str(number), "utf-8")
+        with _alarm():
+            yield True
+        self.drawing.unlink(missing_ok=True)
+
+    @contextmanager
     def running(self, number: int, step: Step) -> Iterator[None]:
         """Notes that a step begins; the process is ended, and so the step has crashed, where it hangs."""
         if self.path is None:
             yield
             return
         self._write({"number": number, "step": step})
-        signal.signal(signal.SIGALRM, signal.SIG_DFL)
-        signal.alarm(CALL_SECONDS)
-        try:
+        with _alarm():
             yield
-        finally:
-            signal.alarm(0)
 
     def _write(self, entry: dict[str, object]) -> None:
         if self.path is not None:
             with self.path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(entry) + "\n")
+
+
+@contextmanager
+def _alarm() -> Iterator[None]:
+    """The process is ended where something hangs: kernels do not listen to Python."""
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.alarm(CALL_SECONDS)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
 
 
 CRASHED = Found("raised", "", f"the process ended: a crash, or no result in {CALL_SECONDS} s")
