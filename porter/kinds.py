@@ -172,6 +172,8 @@ def returned(text: str, fields: tuple[str, ...] = ()) -> Kinds:
             return list_of(parts[0])
         if outer == "tuple":
             return list_of(parts[0]) if len(parts) == 1 else one("tuple", items=tuple(parts), fields=fields)
+        if outer == "dict":
+            return one("dict", items=(parts[0],))
         if outer == "object":
             return one("object", inner)
     return ANY

@@ -18,6 +18,8 @@ from mindspore import Tensor
 from PIL import Image
 
 from mappings.emitted import data, transforms, vision
+from porter.convert import convert_source
+from porter.parity.ported import load_source
 
 
 class Squares:
@@ -227,3 +229,27 @@ def test_small_pictures_are_read_from_torchvisions_files(name: str, key: str, cl
     for index in range(len(labels)):
         image, target = pictures[index]
         assert target == labels[index] and np.array_equal(image, pixels[index].transpose(2, 0, 1))
+
+
+NETWORKS = """
+import torch
+import torchvision
+import torchvision.models as models
+from torchvision import models as others
+
+names = sorted(name for name in models.__dict__ if name.islower() and not name.startswith("__") and callable(models.__dict__[name]))
+
+
+def build(arch):
+    return models.__dict__[arch](num_classes=10), getattr(others, arch)(), torchvision.models.get_model(arch, num_classes=3)
+"""
+
+
+def test_networks_are_built_by_name(tmp_path: Path) -> None:
+    converted = convert_source(NETWORKS)
+    assert not converted.diagnostics
+    ported = load_source(tmp_path, "named_networks", converted.text, converted.extras)
+    assert {"resnet18", "vgg11_bn", "alexnet"} < set(ported.names)
+    assert [net.fc.weight.shape for net in ported.build("resnet18")] == [(10, 512), (1000, 512), (3, 512)]
+    with pytest.raises(ValueError, match="porter weights"):
+        ported.ms_extras.vision_networks()["resnet18"](pretrained=True)

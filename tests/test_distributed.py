@@ -23,6 +23,7 @@ SCRIPT = textwrap.dedent('''\
     import numpy as np
     import torch
     import torch.distributed as dist
+    import torch.multiprocessing as mp
     import torch.nn.functional as F
     from torch import nn
     from torch.nn.parallel import DistributedDataParallel as DDP
@@ -98,11 +99,15 @@ SCRIPT = textwrap.dedent('''\
         torch.save({"mean": norm.running_mean}, output + f".mean{rank}")
 
 
+    def run(index, output):
+        rank = train(output, 12)
+        assert index == rank
+        normalize(rank, output)
+        dist.destroy_process_group()
+
+
     if __name__ == "__main__":
-        rank = train(sys.argv[1], 12)
-        if int(os.environ.get("RANK", -1)) != -1:
-            normalize(rank, sys.argv[1])
-            dist.destroy_process_group()
+        mp.spawn(run, args=(sys.argv[1],), nprocs=2)
 ''')
 
 
@@ -169,6 +174,17 @@ def test_two_workers_train_as_one_with_twice_the_batch(tmp_path: Path) -> None:
     for rank in range(2):
         mean = serialization.load(tmp_path / f"two.ckpt.mean{rank}")["mean"].asnumpy()
         assert np.abs(mean - (0.9 * first + 0.1 * batches[rank][1].mean(0))).max() <= 1e-6
+
+
+def test_processes_that_msrun_did_not_start_are_asked_for(tmp_path: Path) -> None:
+    ported = convert_source("import torch.multiprocessing as mp\n\n\ndef run(rank):\n    print('rank', rank)\n\n\nmp.spawn(run, nprocs=2)\n")
+    assert not ported.diagnostics
+    (tmp_path / "ms_extras.py").write_text(ported.extras, "utf-8")
+    (tmp_path / "train.py").write_text(ported.text, "utf-8")
+    alone = subprocess.run([sys.executable, "train.py"], cwd=tmp_path, capture_output=True, text=True)
+    assert alone.returncode and "msrun --worker_num=2 --local_worker_num=2" in alone.stderr and "rank" not in alone.stdout
+    beside = convert_source("import torch.multiprocessing as mp\n\n\nmp.spawn(print, nprocs=2, join=False)\n")
+    assert [d.code for d in beside.diagnostics] == ["MSP201"]
 
 
 def test_names_of_the_launcher_are_changed_only_where_they_are_read_from_the_environment() -> None:

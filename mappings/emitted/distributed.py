@@ -1,6 +1,7 @@
 """Data-parallel runs: torch.distributed over mindspore.communication, one process for each device."""
 
 import contextlib
+import os
 
 import mindspore
 from mindspore import Tensor, nn, ops
@@ -16,6 +17,15 @@ def init_process_group(
     mindspore.set_auto_parallel_context(
         parallel_mode=mindspore.ParallelMode.DATA_PARALLEL, gradients_mean=True, device_num=get_group_size()
     )
+
+
+def spawn(fn, args=(), nprocs=1, join=True, daemon=False, start_method="spawn"):
+    """torch.multiprocessing.spawn: msrun has started the processes, and this is one of them. Raises RuntimeError where it has not."""
+    started = int(os.environ.get("MS_WORKER_NUM", 1))
+    if nprocs > started or started % max(nprocs, 1):
+        raise RuntimeError(f"start the script with msrun --worker_num={nprocs} --local_worker_num={nprocs}; {started} processes run it")
+    if nprocs > 0:
+        fn(int(os.environ.get("RANK_ID", 0)) % nprocs, *args)
 
 
 def is_initialized():

@@ -212,3 +212,29 @@ class MobileNetV2(nn.Cell):
 
     def construct(self, x):
         return self.classifier(self.features(x).mean((2, 3)))
+
+
+def network_builder(make, **settings):
+    """A function of torchvision.models that builds a network; trained weights cannot be downloaded."""
+
+    def build(pretrained=False, *, weights=None, progress=True, **options):
+        if pretrained or weights is not None:
+            raise ValueError("build the network without weights and load those that porter weights has converted")
+        return make(**settings, **options)
+
+    return build
+
+
+def vision_networks():
+    """torchvision.models.__dict__: the functions that build the networks there are here, by name."""
+    found = {"alexnet": network_builder(AlexNet), "mobilenet_v2": network_builder(MobileNetV2)}
+    for depth in (18, 34, 50, 101, 152):
+        found[f"resnet{depth}"] = network_builder(resnet, depth=depth)
+    for depth in (11, 13, 16, 19):
+        found[f"vgg{depth}"] = network_builder(vgg, depth=depth)
+        found[f"vgg{depth}_bn"] = network_builder(vgg, depth=depth, batch_norm=True)
+    found["resnext50_32x4d"] = network_builder(resnet, depth=50, groups=32, width_per_group=4)
+    found["resnext101_32x8d"] = network_builder(resnet, depth=101, groups=32, width_per_group=8)
+    found["wide_resnet50_2"] = network_builder(resnet, depth=50, width_per_group=128)
+    found["wide_resnet101_2"] = network_builder(resnet, depth=101, width_per_group=128)
+    return found

@@ -264,6 +264,9 @@ class References(Binding):
         space = self.resolve(node.args[0])
         if space is None or not self.program.is_torch(space) or self.table.get(space) or not self._is_namespace(space):
             return None
+        members = self.table.get(f"{space}.__dict__")
+        if members and len(node.args) == 2:
+            return self.replace(node, f"{self.spell(members[0].alternatives[0].to.removesuffix('()'))}()[{self.render(node.args[1])}]")
         wanted = constant_of(node.args[1])
         names = [wanted] if isinstance(wanted, str) else self._named_members(space)
         rows = {n: self.table.get(f"{space}.{n}")[0] for n in names if self.table.get(f"{space}.{n}")}
