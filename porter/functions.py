@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from porter import kinds as K
 from porter.program import Class, Program
 from porter.rewrite.edits import Edit
+from porter.unbound import prepare_names
 
 if TYPE_CHECKING:
     from porter.rewrite.rewriter import Rewriter
@@ -227,6 +228,7 @@ class _FunctionClass:
             if isinstance(node, ast.Name) and node.id == method.args.args[0].arg:
                 rewriter.replaced[id(node)] = "self"  # the class, of which the Cell is an instance
         with rewriter.inside(method):
+            prepare_names(rewriter, method)
             edits: list[Edit] = []
             for statement in ast.walk(method):
                 if statement in dropped and isinstance(statement, ast.stmt):

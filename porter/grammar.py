@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from porter import kinds as K
 from porter.nodes import walk
+from porter.reached import in_networks
 from porter.rewrite.edits import Edit
 
 if TYPE_CHECKING:
@@ -22,14 +23,29 @@ def statement_edits(rewriter: Walk, node: ast.Expr) -> list[Edit] | None:
         return None
     if isinstance(node.value, ast.Tuple) and all(isinstance(e, ast.Call) for e in node.value.elts):
         return _lines(rewriter, node, [rewriter.render(e) for e in node.value.elts])
-    return _extended(rewriter, node)
+    return _updated(rewriter, node) or _extended(rewriter, node)
+
+
+def is_plain_delete(rewriter: Walk, node: ast.Delete) -> bool:
+    """Whether a `del` in a network's own code only lets go of local values, which a graph does by itself."""
+    return in_network(rewriter) and all(isinstance(t, ast.Name) and rewriter._is_local(t.id) for t in node.targets)
+
+
+def raise_edits(rewriter: Walk, node: ast.Raise) -> list[Edit] | None:
+    """`raise NotImplemented`, which is no exception and raises TypeError, as the exception that is meant and a graph knows."""
+    raised = node.exc.func if isinstance(node.exc, ast.Call) else node.exc
+    if not isinstance(raised, ast.Name) or raised.id != "NotImplemented" or not in_network(rewriter):
+        return None
+    return rewriter.replace(raised, "NotImplementedError") + (rewriter.children(node.exc) if isinstance(node.exc, ast.Call) else [])
 
 
 def in_network(rewriter: Walk) -> bool:
-    """Whether the code at hand is compiled in GRAPH mode: a method of a network that is not part of building it."""
-    return bool(rewriter.classes and rewriter.functions) and rewriter._in_forward() and (
-        rewriter.program.mixes_into_module(rewriter.classes[-1])
-    )
+    """Whether the code at hand is compiled in GRAPH mode: a network's own that is not part of building it, or a function it calls."""
+    if not rewriter.functions or not rewriter._in_forward():
+        return False
+    if rewriter.classes:
+        return rewriter.program.mixes_into_module(rewriter.classes[-1])
+    return f"{rewriter.module.name}.{getattr(rewriter.functions[0], 'name', '')}" in in_networks(rewriter.program)
 
 
 def _lines(rewriter: Walk, node: ast.stmt, texts: list[str]) -> list[Edit] | None:
@@ -37,6 +53,48 @@ def _lines(rewriter: Walk, node: ast.stmt, texts: list[str]) -> list[Edit] | Non
     if not _stands_alone(rewriter, node):
         return None
     return rewriter.replace(node, ("\n" + rewriter.indent(node)).join(texts))
+
+
+def flattened_edits(rewriter: Walk, node: ast.Assign | ast.Return) -> list[Edit] | None:
+    """`[f(i) for pair in pairs for i in pair]` as loops: a graph's comprehension has one `for`."""
+    listed = node.value
+    if not isinstance(listed, ast.ListComp) or len(listed.generators) < 2 or any(g.is_async for g in listed.generators) or not in_network(rewriter):
+        return None
+    start, end = rewriter.span(node)
+    inside, bound = {id(n) for n in walk(listed)}, {n.id for g in listed.generators for n in walk(g.target) if isinstance(n, ast.Name)}
+    others = {n.id for n in walk(rewriter.functions[-1]) if isinstance(n, ast.Name) and id(n) not in inside}
+    target = node.targets[0] if isinstance(node, ast.Assign) and len(node.targets) == 1 else None
+    if bound & (others - {"_"}) or b"#" in rewriter.module.data[start:end] or not (isinstance(node, ast.Return) or isinstance(target, ast.Name)):
+        return None
+    read = {n.id for n in walk(listed) if isinstance(n, ast.Name)}
+    name = target.id if isinstance(target, ast.Name) and target.id not in read else rewriter._unused("flat")
+    lines, depth = [f"{name} = []"], 0
+    step = "\t" if "\t" in rewriter.indent(node) else "    "
+    for generator in listed.generators:
+        lines.append(f"{step * depth}for {rewriter.render(generator.target)} in {rewriter.render(generator.iter)}:")
+        depth += 1
+        for test in generator.ifs:
+            lines.append(f"{step * depth}if {rewriter.render(test)}:")
+            depth += 1
+    lines.append(f"{step * depth}{name}.append({rewriter.render(listed.elt)})")
+    if not isinstance(target, ast.Name):
+        lines.append(f"return {name}")
+    elif target.id != name:
+        lines.append(f"{target.id} = {name}")
+    return _lines(rewriter, node, lines)
+
+
+def _updated(rewriter: Walk, node: ast.Expr) -> list[Edit] | None:
+    """`kwargs.update(context=x)` as `kwargs.update({"context": x})`: a graph's update takes no keywords."""
+    call = node.value
+    if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Attribute) or call.func.attr != "update" or call.args:
+        return None
+    owner = call.func.value
+    if not call.keywords or not isinstance(owner, ast.Name) or not K.proven(rewriter.kinds(owner), frozenset({"dict"})):
+        return None
+    quote = rewriter.quote
+    parts = [f"{quote}{k.arg}{quote}: {rewriter.render(k.value)}" if k.arg else f"**{rewriter.render(k.value)}" for k in call.keywords]
+    return rewriter.replace(node, f"{rewriter.render(owner)}.update({{{', '.join(parts)}}})")
 
 
 def _extended(rewriter: Walk, node: ast.Expr) -> list[Edit] | None:
@@ -71,6 +129,8 @@ def prepare(rewriter: Walk, method: ast.FunctionDef) -> None:
         if isinstance(node, ast.NamedExpr) and _is_hoistable(rewriter, node):
             refused = None
         if isinstance(node, ast.Set) and _is_membership(rewriter, node):
+            refused = None
+        if isinstance(node, ast.Delete) and is_plain_delete(rewriter, node):
             refused = None
         if refused is not None and not _vanishes(rewriter, node):
             rewriter.report(node, "MSP611", f"PYNATIVE only: {refused} in {method.name} is outside of GRAPH mode's grammar", HELP)

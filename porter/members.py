@@ -1,11 +1,11 @@
-"""Members of mindspore.nn.Cell that torch.nn.Module lacks: a network that gives one of these names a meaning of its own breaks."""
+"""Members of mindspore.nn.Cell that a graph calls, or that torch.nn.Module lacks: a network that gives one of these names a meaning of its own breaks."""
 
 from __future__ import annotations
 
 CELL_MEMBERS = frozenset(
     [
         "add_flags", "add_flags_recursive", "bprop_debug", "cast_inputs", "cell_init_args", "cells", "cells_and_names", "check_names",
-        "check_names_and_refresh_name", "cls_name", "compile_and_run", "compile_cache", "compile_phase", "compiled", "construct",
+        "check_names_and_refresh_name", "cls_name", "compile", "compile_and_run", "compile_cache", "compile_phase", "compiled", "construct",
         "create_time", "enable_backward_hook", "exist_names", "exist_objs", "extend_repr", "generate_scope", "get_flags",
         "get_func_graph_proto", "get_inputs", "get_mixed_precision_type", "get_parameters", "get_scope", "get_sub_cell", "global_cells",
         "has_bprop", "init_parameters_data", "insert_child_to_cell", "insert_param_to_cell", "jit_config_dict", "mixed_precision_type",
@@ -17,6 +17,7 @@ CELL_MEMBERS = frozenset(
         "untrainable_params", "update_cell_prefix", "update_cell_type", "update_parameters_name",
     ]
 )  # fmt: skip
+SHARED = frozenset(["compile"])  # members of torch.nn.Module too: a network has one of its own only where its class says so
 
 
 def own_name(name: str) -> str:

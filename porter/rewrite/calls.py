@@ -13,6 +13,7 @@ from porter.guards import (
     truth,
 )
 from porter.kinds import ANY, Kinds
+from porter.mapped import mapped_edits
 from porter.no_grad import unproven_call
 from porter.numpy_calls import copied_if_needed
 from porter.rearrange import Rearrangement, method_chain, short_equation
@@ -20,7 +21,7 @@ from porter.recognize import is_move, is_text_call
 from porter.rewrite.attributes import is_identity
 from porter.rewrite.edits import Edit, Needs
 from porter.rewrite.inplace import InPlace
-from porter.rewrite.walk import MODULE, RENAMED_METHODS, all_arguments
+from porter.rewrite.walk import MODULE, RENAMED_METHODS
 from porter.table import Row
 from porter.whole import ends_gradient, is_bare_cast
 
@@ -58,7 +59,7 @@ class Calls(InPlace):
                 return member
         if isinstance(node.func, ast.Name) and node.func.id == "abs" and self.program.makes_complex and K.is_tensor(self.kinds(node.args[0])):
             return self._torch_call(node, "torch.abs")
-        mapped = self._mapped_lambda(node) if isinstance(node.func, ast.Name) and node.func.id == "map" else None
+        mapped = mapped_edits(self, node) if isinstance(node.func, ast.Name) and node.func.id == "map" else None
         if mapped is not None:
             return mapped
         if self._is_apply(node.func):
@@ -83,23 +84,6 @@ class Calls(InPlace):
                 edits = self.visit(node.args[0])
             return edits + self.visit(node.args[1])
         return self.children(node)
-
-    def _mapped_lambda(self, node: ast.Call) -> list[Edit] | None:
-        """`map(lambda t: f(t), xs)` as `[f(t) for t in xs]` in a network's own code: GRAPH mode has no map over a closure."""
-        function = node.args[0] if len(node.args) == 2 and not node.keywords else None
-        if not isinstance(function, ast.Lambda) or not self.classes or not self.functions or not self._in_forward():
-            return None
-        parameters = all_arguments(function.args)
-        if len(parameters) != 1 or function.args.defaults or function.args.vararg or isinstance(node.args[1], ast.Starred):
-            return None
-        if not self.program.mixes_into_module(self.classes[-1]):
-            return None
-        if isinstance(function.body, ast.Tuple) and not self.module.source(function.body).startswith("("):
-            return None
-        with self.inside(function):
-            body = self.render(function.body)
-        commented = "#" in self.module.source(node)
-        return None if commented else self.replace(node, f"[{body} for {parameters[0].arg} in {self._operand(node.args[1])}]")
 
     def _apply_call(self, node: ast.Call, func: ast.Attribute) -> list[Edit]:
         edits = [*self._applied(func), *(e for a in node.args for e in self.visit(a))]

@@ -11,7 +11,7 @@ from porter import exact_class, launcher
 from porter.expression import Site, inline
 from porter.guards import constant_of
 from porter.kinds import ANY, Kinds
-from porter.members import CELL_MEMBERS, own_name
+from porter.members import CELL_MEMBERS, SHARED, own_name
 from porter.nodes import children
 from porter.packed import NO_FIELDS, PACKED, PAD_FIRST, is_packed, tells_apart
 from porter.rewrite.binding import Binding
@@ -230,6 +230,8 @@ class References(Binding):
     def _own_member(self, node: ast.Attribute, base: Kinds) -> list[Edit] | None:
         """An attribute of the program's own networks whose name mindspore.nn.Cell uses itself."""
         if node.attr not in self._own_members:
+            return None
+        if node.attr in SHARED and not (base and all(k.of in self.program.classes and self.program.method(k.of, node.attr) for k in base)):
             return None
         networks = [k for k in base if k.name in ("object", "class", "super") and self.program.mixes_into_module(k.of)]
         if base and len(networks) == len(base):

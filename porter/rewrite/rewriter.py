@@ -6,9 +6,18 @@ import ast
 from typing import TYPE_CHECKING
 
 from porter import kinds as K
+from porter.alignment import aligned_edits
 from porter.comments import with_comments
 from porter.functions import FUNCTION, function_edits, is_function
-from porter.grammar import differing_edits, named_edits, prepare, set_edits
+from porter.grammar import (
+    differing_edits,
+    flattened_edits,
+    is_plain_delete,
+    named_edits,
+    prepare,
+    raise_edits,
+    set_edits,
+)
 from porter.infer import Inference
 from porter.members import CELL_MEMBERS, own_name
 from porter.parameter_names import check_names
@@ -18,6 +27,7 @@ from porter.rewrite.statements import Statements
 from porter.rewrite.unpacking import device_apart
 from porter.rewrite.walk import RENAMED_METHODS, all_arguments
 from porter.training import Training
+from porter.unbound import prepare_names, with_names
 from porter.unreached import check_members
 
 if TYPE_CHECKING:
@@ -39,6 +49,12 @@ class Rewriter(Statements):
         return self.visit_body(self.module.tree.body)
 
     def visit(self, node: ast.AST) -> list[Edit]:
+        edits = self._edits(node)
+        if self.bound_first and id(node) in self.bound_first:
+            return with_names(self, node, edits)  # type: ignore[arg-type]
+        return edits
+
+    def _edits(self, node: ast.AST) -> list[Edit]:
         if self.replaced and id(node) in self.replaced:
             return self.replace(node, self.replaced[id(node)])
         planned = self.training.edits(node) if isinstance(node, ast.stmt) else None
@@ -54,6 +70,10 @@ class Rewriter(Statements):
             apart = device_apart(self, node)  # type: ignore[arg-type]
             if apart is not None:
                 return with_comments(self, node, apart)  # type: ignore[arg-type]
+        if kind in (ast.Assign, ast.Return) and self.functions and isinstance(node.value, ast.ListComp):  # type: ignore[attr-defined]
+            flattened = flattened_edits(self, node)  # type: ignore[arg-type]
+            if flattened is not None:
+                return flattened
         if kind in _SIMPLE_STATEMENTS and b".pop(" in self.module.data:
             popped = self._popped_first(node)  # type: ignore[arg-type]
             if popped is not None:
@@ -139,6 +159,8 @@ class Rewriter(Statements):
         with self.inside(node):
             if isinstance(node, ast.FunctionDef):
                 prepare(self, node)
+                prepare_names(self, node)
+                edits += aligned_edits(self, node)
             edits += self.visit_body(node.body)
         return edits
 
@@ -210,6 +232,13 @@ class Rewriter(Statements):
 
     def visit_BinOp(self, node: ast.BinOp) -> list[Edit]:
         edits = differing_edits(self, node)
+        return self.children(node) if edits is None else edits
+
+    def visit_Delete(self, node: ast.Delete) -> list[Edit]:
+        return self._statement(node, "") if is_plain_delete(self, node) else self.children(node)
+
+    def visit_Raise(self, node: ast.Raise) -> list[Edit]:
+        edits = raise_edits(self, node)
         return self.children(node) if edits is None else edits
 
     def visit_Set(self, node: ast.Set) -> list[Edit]:

@@ -49,6 +49,7 @@ class Walk:
         self._calls: dict[tuple[int, str], list[Edit]] = {}
         self.replaced: dict[int, str] = {}
         self.current_states: dict[int, str] = {}
+        self.bound_first: dict[int, list[str]] = {}
         self.parents, self.taken = module.explored.parents, module.explored.bound
 
     def span(self, node: ast.AST) -> tuple[int, int]:
