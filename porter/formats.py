@@ -77,6 +77,19 @@ def numeric_arguments(node: ast.Call) -> Iterator[ast.expr]:
                 yield keywords[key]
 
 
+def formatted_values(rewriter: Walk, node: ast.Call) -> ast.expr | None:
+    """The mapping of `text.format(**values)`, where its values may be tensors and the text may ask for numbers."""
+    func = node.func
+    if not (isinstance(func, ast.Attribute) and func.attr == "format" and _uses_torch(rewriter)):
+        return None
+    if not K.names(K.without_none(rewriter.kinds(func.value))) <= {"str", "any"}:
+        return None
+    given = [k.value for k in node.keywords if k.arg is None]
+    if len(given) != 1 or (isinstance(given[0], ast.Call) and isinstance(given[0].func, ast.Name) and given[0].func.id == "locals"):
+        return None
+    return given[0]
+
+
 def field_place(text: str, start: int, wanted: ast.expr) -> tuple[int, int] | None:
     """Where the source of an f-string, from some place on, has a given expression in braces."""
     meaning = ast.dump(wanted)

@@ -209,6 +209,8 @@ class Program:
         rows = self.table.rows
         if qualified in rows:
             return qualified
+        if qualified in ("torch.nn.modules.Module", "torch.nn.modules.module.Module"):
+            return "torch.nn.Module"
         parts = qualified.split(".")
         for length in (1, 2, 3, 4):
             for start in (parts[:length],):

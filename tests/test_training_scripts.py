@@ -307,3 +307,39 @@ def test_a_range_beside_other_indices_is_a_list_of_them(tmp_path: Path) -> None:
     expected, _ = torch_module(source, "reference_range").f(torch.from_numpy(x), torch.from_numpy(y), {range(2): 1})
     actual, other = ported_module(source, tmp_path, "ported_range").f(Tensor(x), Tensor(y), {range(2): 1})
     assert np.array_equal(actual.asnumpy(), expected.numpy()) and other == 1
+
+
+METER = """
+import torch
+
+
+class Meter:
+    def __init__(self, fmt):
+        self.fmt, self.val, self.name, self.n = fmt, 0, "m", 1
+
+    def update(self, val):
+        self.val = val
+
+    def __str__(self):
+        text = "{name} {val" + self.fmt + "} {n:d}"
+        return text.format(**self.__dict__)
+
+
+def show(x: torch.Tensor):
+    meter = Meter(":.2f")
+    meter.update(x.mean())
+    return str(meter)
+"""
+
+
+def test_values_of_an_object_are_numbers_in_its_text(tmp_path: Path) -> None:
+    ported = ported_module(METER, tmp_path, "ported_meter")
+    assert ported.show(Tensor(np.array([1.5, 2.0], np.float32))) == "m 1.75 1"
+    assert "numbers" not in convert_source(METER.replace("import torch\n", "").replace(": torch.Tensor", "")).text
+    assert "numbers" not in convert_source(METER.replace("**self.__dict__", "**locals()")).text
+
+
+def test_a_module_under_its_own_modules_name_is_a_cell() -> None:
+    source = "from torch.nn.modules.module import Module\nfrom torch.nn.parameter import Parameter\nimport torch\n\n\nclass Net(Module):\n    def __init__(self):\n        super().__init__()\n        self.w = Parameter(torch.ones(3))\n\n    def forward(self, x):\n        return x * self.w\n"
+    converted = convert_source(source)
+    assert not converted.diagnostics and "class Net(nn.Cell):" in converted.text and "def construct" in converted.text

@@ -72,3 +72,8 @@ def tensor_fill_diagonal(self, fill_value):
 def number(value):
     """A tensor of one element as a Python number, for a text format; anything else as it is."""
     return value.item() if isinstance(value, Tensor) else value
+
+
+def numbers(values):
+    """A mapping for str.format whose tensors of one element are numbers."""
+    return {name: number(value) if isinstance(value, Tensor) and value.size == 1 else value for name, value in values.items()}

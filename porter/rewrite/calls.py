@@ -6,7 +6,15 @@ import ast
 
 from porter import kinds as K
 from porter.expression import is_primary
-from porter.formats import field_place, is_numeric, number_text, numeric_arguments, quote_of, requoted
+from porter.formats import (
+    field_place,
+    formatted_values,
+    is_numeric,
+    number_text,
+    numeric_arguments,
+    quote_of,
+    requoted,
+)
 from porter.functions import omitted_arguments
 from porter.guards import (
     constant_of,
@@ -64,6 +72,10 @@ class Calls(InPlace):
             return mapped
         if self._is_apply(node.func):
             return self._apply_call(node, node.func)
+        values = formatted_values(self, node)
+        if values is not None:
+            return [*self.visit(node.func), *self.replace(values, f"{self.spell('emitted.numbers')}({self.render(values)})"), *(e for a in node.args for e in self.visit(a)),
+                    *(e for k in node.keywords if k.value is not values for e in self.visit(k.value))]  # fmt: skip
         numeric = {id(a) for a in numeric_arguments(node)}
         if numeric:
             return self._with_numbers(node, numeric)
