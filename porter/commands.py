@@ -42,14 +42,14 @@ def convert(
     if inputs and not trace_spec:
         raise click.UsageError("--input belongs to --trace")
     from porter.convert import convert_tree
-    from porter.files import check_output, read_tree, write_tree
+    from porter.files import check_output, package_of, read_tree, write_tree
     from porter.settings import load_own
 
     texts, others = read_tree(sources)
     if output is not None:
         check_output(output, sources, force=force)
     facts = _traced(trace_spec, inputs, sources) if trace_spec else None
-    tree = convert_tree(texts, table=load_own(mappings), target=target, facts=facts, fuse=fuse, style=form)
+    tree = convert_tree(texts, table=load_own(mappings), target=target, facts=facts, fuse=fuse, style=form, package=package_of(sources))
     if diff:
         click.echo(unified_diff(texts, tree), nl=False)
     elif output is not None and not check:
@@ -123,11 +123,11 @@ def as_json(diagnostic: Diagnostic) -> dict[str, object]:
 def scan(sources: tuple[Path, ...], target: str, mappings: tuple[Path, ...], style: str) -> None:
     """Say what would port and what would not, most blocking first; writes nothing and runs nothing."""
     from porter.convert import convert_tree
-    from porter.files import read_tree
+    from porter.files import package_of, read_tree
     from porter.settings import load_own
 
     texts, _ = read_tree(sources)
-    tree = convert_tree(texts, table=load_own(mappings), target=target)
+    tree = convert_tree(texts, table=load_own(mappings), target=target, package=package_of(sources))
     groups: dict[tuple[str, str], list[Diagnostic]] = {}
     for diagnostic in tree.diagnostics:
         groups.setdefault((diagnostic.code, diagnostic.symbol or diagnostic.message), []).append(diagnostic)

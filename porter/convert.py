@@ -52,11 +52,14 @@ def convert_source(
 
 def convert_tree(
     sources: Mapping[str, str], *, table: Table | None = None, target: str = "portable", facts: Facts | None = None,
-    fuse: bool = False, style: str = "loop",
+    fuse: bool = False, style: str = "loop", package: str = "",
 ) -> PortedTree:  # fmt: skip
-    """Converts Python files (relative path → text) that belong together; what does not parse stays as it was."""
+    """Converts Python files (relative path → text) that belong together; what does not parse stays as it was.
+
+    `package` is the name of the folder that holds them, where that is a package itself.
+    """
     with _without_collection():
-        return _convert_tree(sources, table if table is not None else load_table(), target, facts, fuse, style)
+        return _convert_tree(sources, table if table is not None else load_table(), target, facts, fuse, style, package)
 
 
 @contextmanager
@@ -72,9 +75,9 @@ def _without_collection() -> Iterator[None]:
 
 
 def _convert_tree(
-    sources: Mapping[str, str], table: Table, target: str, facts: Facts | None, fuse: bool, style: str
+    sources: Mapping[str, str], table: Table, target: str, facts: Facts | None, fuse: bool, style: str, package: str
 ) -> PortedTree:
-    program, failed = build_program(dict(sources), table)
+    program, failed = build_program(dict(sources), table, package=package)
     inference = Inference(program, facts).run()
     diagnostics = [_unparsable(path, error) for path, error in failed.items()]
     files: dict[str, str] = {path: sources[path] for path in failed}
@@ -148,7 +151,7 @@ def extras_home(program: Program, module: Module) -> str:
     """The folder that holds ms_extras.py for a module: the outermost package above it, or its own folder."""
     folder = PurePosixPath(module.path).parent
     parts = folder.parts
-    for length in range(1, len(parts) + 1):
+    for length in range(len(parts) + 1):
         package = "/".join(parts[:length])
         if program.is_package(package):
             return package

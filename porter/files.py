@@ -35,6 +35,12 @@ def read_tree(paths: tuple[Path, ...]) -> tuple[dict[str, str], dict[str, Path]]
     return sources, others
 
 
+def package_of(paths: tuple[Path, ...]) -> str:
+    """The name of the folder that holds all sources, where it is a package."""
+    only = paths[0].resolve() if len(paths) == 1 else None
+    return only.name if only is not None and only.is_dir() and (only / "__init__.py").is_file() and only.name.isidentifier() else ""
+
+
 def _text(file: Path) -> str:
     import tokenize
 

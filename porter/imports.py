@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import io
+from pathlib import PurePosixPath
 
 from porter.emit import EXTRAS
 from porter.program import Module, Program, explore
@@ -67,10 +68,10 @@ def _import_lines(module: Module, program: Program, needs: Needs, taken: set[str
 def _extras_import(module: Module, program: Program) -> str:
     from porter.convert import extras_home
 
-    home = extras_home(program, module).replace("/", ".")
-    if not program.is_package(home.replace(".", "/")):
+    home = extras_home(program, module)
+    if not program.is_package(home):
         return f"import {EXTRAS}"
-    levels = len(module.package.split(".")) - len(home.split("."))
+    levels = len(PurePosixPath(module.folder).parts) - len(PurePosixPath(home).parts)
     return f"from {'.' * (levels + 1)} import {EXTRAS}"
 
 

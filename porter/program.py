@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
@@ -55,6 +55,11 @@ class Module:
     bound: set[str] = field(default_factory=set)
     exported: list[str] | None = None
 
+    @property
+    def folder(self) -> str:
+        """The folder of its path; empty for the folder that all paths start from."""
+        return self.path.rpartition("/")[0]
+
     def offset(self, line: int, column: int) -> int:
         """Where an ast position (line from 1, column in UTF-8 bytes) is in the encoded text."""
         return self.line_starts[line - 1] + column
@@ -92,10 +97,14 @@ class Module:
 
 @dataclass
 class Program:
-    """All modules of one run, by name, with their functions and classes by qualified name."""
+    """All modules of one run, by name, with their functions and classes by qualified name.
+
+    `package` is the name of the folder that all paths start from, where it is imported as a package.
+    """
 
     modules: dict[str, Module]
     table: Table
+    package: str = ""
     functions: dict[str, Function] = field(default_factory=dict)
     classes: dict[str, Class] = field(default_factory=dict)
 
@@ -121,6 +130,14 @@ class Program:
         cached: bool | None = getattr(self, "_makes_bytes", None)
         if cached is None:
             cached = self._makes_bytes = any(_BYTES.search(m.data) for m in self.modules.values())
+        return cached
+
+    @property
+    def names_return_indices(self) -> bool:
+        """Whether any module asks a pool for its indices, or might by a name of its own."""
+        cached: bool | None = getattr(self, "_names_return_indices", None)
+        if cached is None:
+            cached = self._names_return_indices = any(b"return_indices" in m.data for m in self.modules.values())
         return cached
 
     @property
@@ -238,16 +255,18 @@ class Program:
         found: set[str] | None = getattr(self, "_package_folders", None)
         if found is None:
             found = {m.path.removesuffix("/__init__.py") for m in self.modules.values() if m.path.endswith("/__init__.py")}
-            folders = {m.path.rpartition("/")[0] for m in self.modules.values()} - {""}
+            dotted = {m.folder: m.package if m.path.endswith("/__init__.py") else m.name.rpartition(".")[0] for m in self.modules.values() if m.folder}
             for module in self.modules.values():
                 for node in _module_level(module.tree.body):
                     if isinstance(node, ast.ImportFrom) and node.level:
-                        found.add(module.package.replace(".", "/"))
+                        found.add(module.folder)
                     elif isinstance(node, ast.ImportFrom) and node.module:
-                        found |= {f for f in folders if node.module.startswith(f.replace("/", ".") + ".") or node.module == f.replace("/", ".")}
+                        found |= {f for f, name in dotted.items() if node.module.startswith(name + ".") or node.module == name}
                     elif isinstance(node, ast.Import):
-                        found |= {f for f in folders for a in node.names if a.name.startswith(f.replace("/", ".") + ".")}
+                        found |= {f for f, name in dotted.items() for a in node.names if a.name.startswith(name + ".")}
             found.discard("")
+            if self.package:
+                found.add("")
             self._package_folders = found
         return found
 
@@ -436,24 +455,47 @@ def module_name(relative: PurePosixPath) -> str:
     return ".".join(parts)
 
 
-def build_program(sources: dict[str, str], table: Table, *, packages: bool = True) -> tuple[Program, dict[str, SyntaxError]]:
-    """Parses every file (relative path → text); those that are not Python come back with their error."""
+def build_program(sources: dict[str, str], table: Table, *, package: str = "") -> tuple[Program, dict[str, SyntaxError]]:
+    """Parses every file (relative path → text); those that are not Python come back with their error.
+
+    `package` is the name of the folder that the paths start from: where its files import each other as a package, their
+    qualified names begin with it.
+    """
     modules: dict[str, Module] = {}
+    parsed: dict[str, ast.Module] = {}
     failed: dict[str, SyntaxError] = {}
     for path, text in sources.items():
-        relative = PurePosixPath(path)
         try:
             tree = ast.parse(text, filename=path)
         except (SyntaxError, ValueError) as error:
             failed[path] = error if isinstance(error, SyntaxError) else SyntaxError(str(error))
             continue
-        name = module_name(relative)
-        package = name if relative.name == "__init__.py" else name.rpartition(".")[0]
-        modules[name] = Module(name, path, text, tree, package)
-    program = Program(modules, table)
+        parsed[path] = tree
+    if not imports_itself(package, parsed):
+        package = ""
+    for path, tree in parsed.items():
+        name = ".".join(part for part in (package, module_name(PurePosixPath(path))) if part)
+        own = name if PurePosixPath(path).name == "__init__.py" else name.rpartition(".")[0]
+        modules[name] = Module(name, path, sources[path], tree, own)
+    program = Program(modules, table, package)
     for module in modules.values():
         _index(program, module)
     return program, failed
+
+
+def imports_itself(package: str, trees: Mapping[str, ast.Module]) -> bool:
+    """Whether a folder with an __init__.py is imported as a package: its files name it, or go up to it by leading dots."""
+    if not package or "__init__.py" not in trees:
+        return False
+    for path, tree in trees.items():
+        depth = len(PurePosixPath(path).parts)
+        for node in _module_level(tree.body):
+            if isinstance(node, ast.ImportFrom):
+                if node.level == depth or (not node.level and (node.module or "").partition(".")[0] == package):
+                    return True
+            elif isinstance(node, ast.Import) and any(a.name.partition(".")[0] == package for a in node.names):
+                return True
+    return False
 
 
 def _index(program: Program, module: Module) -> None:

@@ -58,7 +58,7 @@ class Attributes(Narrowing):
         if qualified in program.modules:
             return one("pymod", qualified)
         head, _, last = qualified.rpartition(".")
-        if head in program.modules:
+        if head and head in program.modules:
             return self.read(("global", head, last)) or ANY
         rows = self.table.get(qualified)
         if rows:

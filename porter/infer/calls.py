@@ -9,6 +9,7 @@ from porter.functions import context_place
 from porter.infer.annotations import instance_of
 from porter.infer.results import Results
 from porter.infer.state import CONTAINERS, GROWING, Call, Scope, dotted_key, is_unsure, method_class
+from porter.infer.varying import CHECKPOINT, checkpointed, function_result, layer_result
 from porter.kinds import ANY, NOTHING, Kind, Kinds, join, one
 from porter.loaders import LOADER, loader_object
 from porter.packed import recurrent_result
@@ -115,7 +116,11 @@ class Calls(Results):
             return self.returned_by(function)
         if kind.of == LOADER:
             return loader_object(self, call.positional, call.keywords)
-        return self._row_result(self.table.get(kind.of), call, ())
+        made = checkpointed(call) if kind.of == CHECKPOINT else None
+        if made is not None:
+            return join(*(self._result(k, made, scope) for k in K.without_none(call.positional[0])))
+        varied = function_result(kind.of, call)
+        return varied if varied is not None else self._row_result(self.table.get(kind.of), call, ())
 
     def _call_applied(self, kind: Kind, call: Call, scope: Scope) -> Kinds:
         """X.apply(...) of a torch.autograd.Function calls forward with a context before its arguments."""
@@ -159,6 +164,9 @@ class Calls(Results):
         rows = self.table.get(kind.of)
         if not rows or rows[0].kind != "module":
             return ANY
+        varied = layer_result(self.program, kind.of, call)
+        if varied is not None:
+            return varied
         given = call.positional[0] if call.positional else call.keywords.get("input", NOTHING)
         return recurrent_result(kind.of, given, K.returned(rows[0].returns, rows[0].fields))
 

@@ -7,6 +7,7 @@ import ast
 from porter import kinds as K
 from porter.infer.expressions import Expressions
 from porter.infer.state import GROWING, Call, Scope
+from porter.infer.varying import function_result
 from porter.kinds import ANY, NOTHING, Kind, Kinds, join, one
 from porter.table import Row
 
@@ -21,7 +22,8 @@ class Results(Expressions):
     def _call_tensor_method(self, kind: Kind, call: Call, scope: Scope) -> Kinds:
         if kind.of == "size":
             return K.INT if call.positional or call.keywords else K.SIZE
-        return self._row_result(self.table.get(f"torch.Tensor.{kind.of}"), call, (K.TENSOR,))
+        varied = function_result(f"torch.Tensor.{kind.of}", call)
+        return varied if varied is not None else self._row_result(self.table.get(f"torch.Tensor.{kind.of}"), call, (K.TENSOR,))
 
     def _call_unbound_tensor_method(self, kind: Kind, call: Call, scope: Scope) -> Kinds:
         return self._row_result(self.table.get(f"torch.Tensor.{kind.of}"), call, ())
