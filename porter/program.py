@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
+from porter.named_imports import named_import
 from porter.table import Table
 
 TORCH_ROOTS = frozenset({"torch", "torchvision", "torchaudio", "einops"})
@@ -480,6 +481,7 @@ def build_program(sources: dict[str, str], table: Table, *, package: str = "") -
     program = Program(modules, table, package)
     for module in modules.values():
         _index(program, module)
+    _bind_named_imports(program)
     return program, failed
 
 
@@ -496,6 +498,16 @@ def imports_itself(package: str, trees: Mapping[str, ast.Module]) -> bool:
             elif isinstance(node, ast.Import) and any(a.name.partition(".")[0] == package for a in node.names):
                 return True
     return False
+
+
+def _bind_named_imports(program: Program) -> None:
+    """Names that a call with a module's name in a string imports are known as those of import statements are."""
+    for module in program.modules.values():
+        for node in _module_level(module.tree.body):
+            found = named_import(program, module, node)
+            if found is not None:
+                module.imports[found.name] = found.qualified
+                module.bound.discard(found.name)
 
 
 def _index(program: Program, module: Module) -> None:

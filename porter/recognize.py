@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from porter import kinds as K
@@ -41,9 +41,33 @@ def is_tensor_call(program: Program, node: ast.Call, func: ast.Attribute) -> boo
         return any(r.inplace for r in program.table.get(f"torch.Tensor.{func.attr}"))
     if func.attr == "view":
         return len(node.args) > 1  # an array's view takes one dtype
+    if func.attr in _BY_ARGUMENTS:
+        return not node.keywords and _BY_ARGUMENTS[func.attr]([_literal(a) for a in node.args])
     if func.attr in ("clone", "numpy", "t", "long") and (node.args or node.keywords):
         return False
     return func.attr in TENSOR_ONLY
+
+
+def _literal(node: ast.expr) -> int | None:
+    try:
+        value = ast.literal_eval(node)
+    except (ValueError, TypeError, SyntaxError):
+        return None
+    return value if type(value) is int else None
+
+
+def _swaps(axes: list[int | None]) -> bool:
+    """Whether transpose(a, b) is torch's: an array's takes every axis, so two of them name the axes of a matrix."""
+    return len(axes) == 2 and None not in axes and {a % 2 if -2 <= a < 2 else a for a in axes if a is not None} != {0, 1}
+
+
+# Methods that arrays have too, with other arguments.
+_BY_ARGUMENTS: dict[str, Callable[[list[int | None]], bool]] = {
+    "transpose": _swaps,
+    "flatten": lambda given: len(given) in (1, 2) and None not in given,
+    "repeat": lambda given: len(given) > 2,
+    "unflatten": lambda given: len(given) == 2 and given[0] is not None,
+}
 
 
 def is_module_call(program: Program, node: ast.Call, func: ast.Attribute) -> bool:
@@ -67,14 +91,23 @@ def tensors_by_use(program: Program, function: ast.FunctionDef | ast.AsyncFuncti
 def _tensors_by_use(program: Program, function: ast.FunctionDef | ast.AsyncFunctionDef) -> set[str]:
     first_bound: dict[str, int] = {}
     used: dict[str, int] = {}
+    ends: dict[int, int] = {}
     for node in _own_nodes(function):
+        if isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None:
+            ends.update((id(n), node.end_lineno or node.lineno) for n in _bound_names(node))  # bound once its value is known
         if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
-            first_bound[node.id] = min(node.lineno, first_bound.get(node.id, node.lineno))
+            line = ends.get(id(node), node.lineno)
+            first_bound[node.id] = min(line, first_bound.get(node.id, line))
         elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and isinstance(node.func.value, ast.Name):
             if is_tensor_call(program, node, node.func) or _is_in_place(program, node.func):
                 name = node.func.value.id
                 used[name] = min(node.lineno, used.get(name, node.lineno))
     return {name for name, line in used.items() if line <= first_bound.get(name, line)}
+
+
+def _bound_names(node: ast.Assign | ast.AnnAssign) -> Iterator[ast.Name]:
+    for target in node.targets if isinstance(node, ast.Assign) else [node.target]:
+        yield from (n for n in ast.walk(target) if isinstance(n, ast.Name))
 
 
 def _is_in_place(program: Program, func: ast.Attribute) -> bool:

@@ -39,6 +39,16 @@ def cuda_autocast(enabled=True, dtype=None, cache_enabled=True):
     return autocast("cuda", dtype, enabled, cache_enabled)
 
 
+def custom_fwd(fwd=None, *, device_type=None, cast_inputs=None):
+    """torch.amp.custom_fwd: the function as it is, with or without the decorator's arguments."""
+    return (lambda function: function) if fwd is None else fwd
+
+
+def custom_bwd(bwd=None, *, device_type=None):
+    """torch.amp.custom_bwd: the function as it is, with or without the decorator's arguments."""
+    return (lambda function: function) if bwd is None else bwd
+
+
 def amp_strategy(dtype):
     """The operator lists of mindspore.amp.auto_mixed_precision(level="auto") as a context."""
     from mindspore.train.amp import AMP_AUTO_BLACK_LIST, AMP_AUTO_WHITE_LIST, AMP_PRIM_ARG_TABLE

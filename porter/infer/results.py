@@ -47,7 +47,8 @@ class Results(Expressions):
         if kind.of in GROWING:
             receiver = call.node.func.value if isinstance(call.node.func, ast.Attribute) else None
             for one_kind in self.kinds_of(receiver) if receiver is not None else NOTHING:
-                if "torch.nn.Sequential" in self.program.ancestry(one_kind.of):
+                family = self.program.ancestry(one_kind.of)
+                if "torch.nn.Sequential" in family or ("torch.nn.ModuleList" in family and _is_parameter(receiver, scope)):
                     self.grown_containers = True
         if kind.of == "register_buffer":
             self._registered(call, K.TENSOR)
@@ -185,6 +186,8 @@ class Results(Expressions):
             return self._getattr(call)
         if name == "type":
             return frozenset(Kind("class", k.of) for k in first if k.name == "object") or ANY
+        if name == "slice":
+            return one("slice")
         if name == "print":
             return K.NONE
         return ANY
@@ -213,3 +216,11 @@ class Results(Expressions):
             else:
                 results.append(K.returned(row.returns, row.fields))
         return join(*results)
+
+
+def _is_parameter(node: ast.expr | None, scope: Scope) -> bool:
+    """Whether a name is what the function at hand was given: a list of cells that has an owner elsewhere already."""
+    if not isinstance(node, ast.Name) or scope.function is None:
+        return False
+    arguments = scope.function.node.args
+    return node.id in {a.arg for a in [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs]}

@@ -8,12 +8,14 @@ from typing import TypeGuard
 
 from porter import kinds as K
 from porter.class_tuples import only_asked
+from porter.empty_slices import guarded_edits
 from porter.expression import NotInline, Site, inline
 from porter.functions import is_function
 from porter.grammar import state_edits
 from porter.kinds import ANY, Kinds
 from porter.layer_settings import setting_text
 from porter.members import CELL_MEMBERS
+from porter.named_imports import named_import
 from porter.rewrite.edits import Edit
 from porter.rewrite.references import References, template
 from porter.rewrite.walk import MODULE, RENAMED_METHODS
@@ -156,6 +158,9 @@ class Attributes(References):
                 return self._statement(node, "")
             self.report(node, "MSP208", f"assignment to {name}", "port this line by hand", symbol=name)
             return self._keep_root(node.targets[0]) + self.visit(node.value)
+        imported = None if self.functions else named_import(self.program, self.module, node)
+        if imported is not None:
+            return self._statement(node, f"{imported.flag} = True" if imported.flag not in (None, "_") else "")
         if any(isinstance(t, ast.Tuple | ast.List) for t in node.targets):
             self._refuse_inside(node.value, node.value)
         if only_asked(self, node):
@@ -167,6 +172,9 @@ class Attributes(References):
         current = state_edits(self, node) if self.current_states else None
         if current is not None:
             return current
+        guarded = guarded_edits(self, node)
+        if guarded is not None:
+            return guarded
         edits = self.children(node)
         closing = self._closing.get(id(node))
         if closing:

@@ -16,6 +16,7 @@ from porter.formats import (
     requoted,
 )
 from porter.functions import omitted_arguments
+from porter.graph_forms import call_edits
 from porter.guards import (
     constant_of,
     truth,
@@ -70,6 +71,9 @@ class Calls(InPlace):
         mapped = mapped_edits(self, node) if isinstance(node.func, ast.Name) and node.func.id == "map" else None
         if mapped is not None:
             return mapped
+        zipped = call_edits(self, node)
+        if zipped is not None:
+            return zipped
         if self._is_apply(node.func):
             return self._apply_call(node, node.func)
         values = formatted_values(self, node)

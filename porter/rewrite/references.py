@@ -161,7 +161,10 @@ class References(Binding):
         if alternative is None:
             return "None" if row.drop else None
         site = Site(row, {}, {}, None, None, self.spell)
-        return self._wrapped(node, inline(site, alternative))
+        text = inline(site, alternative)
+        if self.context[-1] == "annotation" and isinstance(template(alternative.to), ast.Tuple):
+            return " | ".join(ast.unparse(e) for e in template(text).elts)  # type: ignore[attr-defined]
+        return self._wrapped(node, text)
 
     def _class_text(self, node: ast.AST, row: Row, context: str) -> str | None:
         if row.name == "torch.nn.modules.loss._Loss" and context == "isinstance":

@@ -18,6 +18,7 @@ from porter.grammar import (
     raise_edits,
     set_edits,
 )
+from porter.graph_forms import nested_edits, raised_edits
 from porter.infer import Inference
 from porter.members import CELL_MEMBERS, own_name
 from porter.parameter_names import check_names
@@ -79,6 +80,8 @@ class Rewriter(Statements):
             if popped is not None:
                 return popped
         edits = self._visited(node)
+        if self.lines_before and id(node) in self.lines_before:
+            edits = self._with_lines_before(node, edits)
         return with_comments(self, node, edits) if kind in _SIMPLE_STATEMENTS else edits  # type: ignore[arg-type]
 
     def _popped_first(self, node: ast.stmt) -> list[Edit] | None:
@@ -238,8 +241,11 @@ class Rewriter(Statements):
         return self._statement(node, "") if is_plain_delete(self, node) else self.children(node)
 
     def visit_Raise(self, node: ast.Raise) -> list[Edit]:
-        edits = raise_edits(self, node)
+        edits = raise_edits(self, node) or raised_edits(self, node)
         return self.children(node) if edits is None else edits
+
+    def visit_ListComp(self, node: ast.ListComp) -> list[Edit]:
+        return nested_edits(self, node) or self.children(node)
 
     def visit_Set(self, node: ast.Set) -> list[Edit]:
         edits = set_edits(self, node)

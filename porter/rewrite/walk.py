@@ -50,6 +50,7 @@ class Walk:
         self.replaced: dict[int, str] = {}
         self.current_states: dict[int, str] = {}
         self.bound_first: dict[int, list[str]] = {}
+        self.lines_before: dict[int, str] = {}
         self.parents, self.taken = module.explored.parents, module.explored.bound
 
     def span(self, node: ast.AST) -> tuple[int, int]:
@@ -153,6 +154,14 @@ class Walk:
     def visit(self, node: ast.AST) -> list[Edit]:
         """The edits for a node and all inside it."""
         return self._visited(node)
+
+    def _with_lines_before(self, statement: ast.AST, edits: list[Edit]) -> list[Edit]:
+        """The edits of a statement, and the lines that something inside it wants above it."""
+        start, text = self.span(statement)[0], self.lines_before.pop(id(statement))
+        for index, edit in enumerate(edits):
+            if edit.start == start:
+                return [*edits[:index], Edit(start, edit.end, text + edit.text), *edits[index + 1 :]]
+        return [Edit(start, start, text), *edits]
 
     def _visited(self, node: ast.AST) -> list[Edit]:
         kind = type(node)

@@ -1,0 +1,133 @@
+"""Python that GRAPH mode cannot compile, in functions that a network's forward reaches, in a form with the same meaning that it can."""
+
+from __future__ import annotations
+
+import ast
+import builtins
+from typing import TYPE_CHECKING
+
+from porter import kinds as K
+from porter.grammar import in_network
+from porter.rewrite.edits import Edit
+
+if TYPE_CHECKING:
+    from porter.rewrite.walk import Walk
+
+SIMPLE = (ast.Assign, ast.Return, ast.Expr, ast.AugAssign)
+
+
+def call_edits(rewriter: Walk, node: ast.Call) -> list[Edit] | None:
+    """`zip(a, b, strict=True)` without its keyword, and `reversed(cells)` or `zip(reversed(range(n)), a)` over a list that is turned."""
+    if isinstance(node.func, ast.Name) and node.func.id == "reversed" and len(node.args) == 1 and in_network(rewriter):
+        held = rewriter.kinds(node.args[0])
+        if K.proven(held, frozenset({"object"})) and all(rewriter._is_cell(k.of) for k in held):
+            return rewriter.replace(node, f"list({rewriter.render(node.args[0])})[::-1]")
+    if not isinstance(node.func, ast.Name) or node.func.id not in ("zip", "enumerate") or not in_network(rewriter):
+        return None
+    strict = [k for k in node.keywords if k.arg == "strict"] if node.func.id == "zip" else []
+    turned = [a for a in node.args if _is_reversed_range(a)]
+    if not strict and not turned:
+        return None
+    edits = [e for a in [*node.args, *node.keywords] if a not in turned and a not in strict for e in rewriter.visit(a)]
+    for argument in turned:
+        inner = argument.args[0]  # type: ignore[attr-defined]
+        edits += rewriter.replace(argument, f"list({rewriter.render(inner)})[::-1]")
+    for keyword in strict:
+        if node.args:
+            start, end = rewriter.span(node.args[-1])[1], rewriter.span(keyword)[1]
+            edits.append(Edit(start, end, "")) if keyword is node.keywords[0] else edits
+    return edits
+
+
+def _is_reversed_range(node: ast.expr) -> bool:
+    inner = node.args[0] if isinstance(node, ast.Call) and _is_called(node, "reversed") and len(node.args) == 1 else None
+    return isinstance(inner, ast.Call) and _is_called(inner, "range")
+
+
+def _is_called(node: ast.Call, name: str) -> bool:
+    return isinstance(node.func, ast.Name) and node.func.id == name
+
+
+def nested_edits(rewriter: Walk, node: ast.ListComp) -> list[Edit] | None:
+    """`[f(a, b) for a in x for b in y]` as loops before the statement: a graph has comprehensions of one clause."""
+    if id(node) in rewriter.replaced:
+        return rewriter.replace(node, rewriter.replaced[id(node)])
+    if len(node.generators) < 2 or any(g.is_async for g in node.generators) or not in_network(rewriter):
+        return None
+    statement: ast.AST = node
+    child: ast.AST = node
+    while not isinstance(statement, ast.stmt):
+        child, statement = statement, rewriter.parents[id(statement)]
+        if isinstance(statement, ast.Lambda | ast.IfExp | ast.BoolOp | ast.comprehension | ast.ListComp | ast.GeneratorExp | ast.DictComp):
+            return None
+    if not isinstance(statement, SIMPLE) or not _alone(rewriter, statement) or child is getattr(statement, "target", None):
+        return None
+    bound = {n.id for g in node.generators for n in ast.walk(g.target) if isinstance(n, ast.Name)}
+    inside = {id(n) for n in ast.walk(node)}
+    if bound & {n.id for n in ast.walk(rewriter.functions[-1]) if isinstance(n, ast.Name) and id(n) not in inside and not _in_comprehension(rewriter, n)}:
+        return None  # in a loop the names would be the function's own
+    name = rewriter._unused("listed")
+    pad = rewriter.indent(statement)
+    lines, depth = [f"{name} = []"], pad
+    for generator in node.generators:
+        lines.append(f"{depth}for {rewriter.module.source(generator.target)} in {rewriter.render(generator.iter)}:")
+        depth += "\t" if pad.startswith("\t") else "    "
+        for test in generator.ifs:
+            lines.append(f"{depth}if {rewriter.render(test)}:")
+            depth += "\t" if pad.startswith("\t") else "    "
+    lines.append(f"{depth}{name}.append({rewriter.render(node.elt)})")
+    rewriter.lines_before[id(statement)] = rewriter.lines_before.get(id(statement), "") + "\n".join(lines) + f"\n{pad}"
+    rewriter.replaced[id(node)] = name
+    return rewriter.replace(node, name)
+
+
+def _in_comprehension(rewriter: Walk, node: ast.AST) -> bool:
+    parent = rewriter.parents.get(id(node))
+    while parent is not None and not isinstance(parent, ast.stmt):
+        if isinstance(parent, ast.ListComp | ast.GeneratorExp | ast.SetComp | ast.DictComp):
+            return True
+        parent = rewriter.parents.get(id(parent))
+    return False
+
+
+def raised_edits(rewriter: Walk, node: ast.Raise) -> list[Edit] | None:
+    """`raise ShapeError("...")` of a class of the program as the exception of Python that it derives from, where nothing catches it."""
+    call = node.exc
+    if not isinstance(call, ast.Call) or not call.args or node.cause is not None or not in_network(rewriter):
+        return None
+    name = rewriter.resolve(call.func) or ""
+    if name not in rewriter.program.classes or _is_caught(rewriter, name):
+        return None
+    base = _python_base(rewriter, name)
+    if base is None:
+        return None
+    return rewriter.replace(call, f"{base}({rewriter.render(call.args[0])})")
+
+
+def _python_base(rewriter: Walk, name: str) -> str | None:
+    for ancestor in rewriter.program.ancestry(name):
+        last = ancestor.rpartition(".")[2]
+        found = getattr(builtins, last, None)
+        if ancestor not in rewriter.program.classes and isinstance(found, type) and issubclass(found, Exception):
+            return last
+    bases = [b for c in rewriter.program.ancestry(name) if c in rewriter.program.classes for b in rewriter.program.classes[c].node.bases]
+    plain = [b.id for b in bases if isinstance(b, ast.Name) and isinstance(getattr(builtins, b.id, None), type)]
+    return next((b for b in plain if b != "Exception"), "Exception" if plain else None)
+
+
+def _is_caught(rewriter: Walk, name: str) -> bool:
+    """Whether the program catches a class of its own, or one that it derives from, by name."""
+    wanted = {a.rpartition(".")[2] for a in rewriter.program.ancestry(name) if a in rewriter.program.classes}
+    for module in rewriter.program.modules.values():
+        for node in ast.walk(module.tree) if any(w.encode() in module.data for w in wanted) else ():
+            if isinstance(node, ast.ExceptHandler) and node.type is not None:
+                if wanted & {n.id if isinstance(n, ast.Name) else n.attr for n in ast.walk(node.type) if isinstance(n, ast.Name | ast.Attribute)}:
+                    return True
+    return False
+
+
+def _alone(rewriter: Walk, statement: ast.stmt) -> bool:
+    """Whether nothing stands before a statement on its line, so that lines may be put above it."""
+    start = rewriter.span(statement)[0]
+    data = rewriter.module.data
+    return not data[data.rfind(b"\n", 0, start) + 1 : start].strip()

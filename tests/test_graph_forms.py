@@ -1,0 +1,109 @@
+"""Python that GRAPH mode cannot compile: its other form computes the same in both modes, and code that no network runs stays as it was."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+import textwrap
+from pathlib import Path
+from types import ModuleType
+
+import mindspore as ms
+import numpy as np
+import pytest
+import torch
+
+from porter.convert import convert_source
+
+HEAD = """\
+import torch
+from torch import nn
+
+
+class Flow(ValueError):
+    pass
+
+
+class Scale(nn.Module):
+    def forward(self, x, context=None):
+        return x if context is None else x + context
+
+
+{helper}
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.last = False
+        self.layers = nn.ModuleList([nn.Tanh(), nn.Sigmoid()])
+        self.scale = Scale()
+
+    def forward(self, x):
+{body}
+"""
+HELPER = """\
+def helper(x, n):
+    for i in range(n):
+        y = x * (i + 2)
+    return y - x
+"""
+FORMS = {
+    "return helper(x, 3)": "y = None\n    for i in range(n):",
+    "y = x + 1\nz = y * 2\ndel y\nreturn z": "z = y * 2\n        return z",
+    "for f, n in zip(self.layers, (2, 3), strict=True):\n    x = f(x) * n\nreturn x": "zip(self.layers, (2, 3))",
+    "for i, f in zip(reversed(range(2)), self.layers):\n    x = f(x) + 2 ** i\nreturn x": "zip(list(range(2))[::-1], self.layers)",
+    "for f in reversed(self.layers):\n    x = f(x)\nreturn x": "in list(self.layers)[::-1]",
+    "extra = {'context': x}\nextra.update(context=x * 2)\nreturn self.scale(x, **extra)": "extra.update({'context': x * 2})",
+    "parts = torch.stack([x * i + j for i in range(2) for j in range(3)])\nreturn parts.sum(0)": "listed.append(x * i + j)",
+    "if x.shape[0] > 100:\n    raise Flow('too long')\nreturn x * 2": "raise ValueError('too long')",
+    "if x.shape[-1] in {4, 5}:\n    x = x * 2\nreturn x": "in (4, 5)",
+}
+KEPT = {
+    "if self.last:\n    scale = x + 1\ny = x * 3\nif self.last:\n    y = y * scale\nreturn y": "x):\n        if self.last:",
+    "if self.last:\n    scale = x + 1\nelse:\n    scale = x - 1\nreturn x * scale": "if self.last:\n            scale = x + 1\n",
+    "for i in range(3):\n    y = x * i\n    x = x + y\nreturn x": "for i in range(3):\n            y = x * i\n",
+    "rows = [x * i for i in range(2)]\nreturn rows[1]": "[x * i for i in range(2)]",
+    "for i in reversed(range(3)):\n    x = x * (i + 1)\nreturn x": "in reversed(range(3))",
+}
+
+
+def _load(path: Path, name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None and spec.loader is not None
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("body", [*FORMS, *KEPT])
+def test_values_in_both_modes(body: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = HEAD.format(helper=HELPER, body=textwrap.indent(body, " " * 8))
+    ported = convert_source(text, path="net.py")
+    assert not ported.diagnostics
+    assert {**FORMS, **KEPT}[body] in ported.text
+    (tmp_path / "original.py").write_text(text, "utf-8")
+    (tmp_path / "ported.py").write_text(ported.text, "utf-8")
+    (tmp_path / "ms_extras.py").write_text(ported.extras, "utf-8")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    sys.modules.pop("ms_extras", None)
+    net, cell = _load(tmp_path / "original.py", "original_forms").Net(), _load(tmp_path / "ported.py", "ported_forms").Net()
+    x = np.random.default_rng(1).normal(size=(3, 4)).astype(np.float32)
+    expected = net(torch.tensor(x)).numpy()
+    for mode in (ms.PYNATIVE_MODE, ms.GRAPH_MODE):
+        ms.set_context(mode=mode)
+        try:
+            np.testing.assert_allclose(cell(ms.Tensor(x)).asnumpy(), expected, rtol=1e-5, atol=1e-6)
+        finally:
+            ms.set_context(mode=ms.PYNATIVE_MODE)
+
+
+def test_code_that_no_network_runs_stays() -> None:
+    body = "def tool(paths, n):\n    for path in paths:\n        last = path\n    del n\n    return [a for b in last for a in zip(b, b, strict=True)]\n"
+    assert body in convert_source(f"import torch\nx = torch.ones(2)\n\n\n{body}").text
+
+
+def test_an_exception_that_is_caught_keeps_its_class() -> None:
+    helper = "def run(net, x):\n    try:\n        return net(x)\n    except Flow:\n        return x\n"
+    text = HEAD.format(helper=helper, body="        if x.shape[0] > 100:\n            raise Flow('too long')\n        return x * 2")
+    assert "raise Flow('too long')" in convert_source(text).text
