@@ -378,10 +378,19 @@ def _folded(node: ast.expr, site: Site) -> str | None:
         if argument is not None and not argument.given:
             return site_default(argument)
         return None
+    if _is_measured(node):
+        return None
     value = evaluate_node(node, site.arguments)
     if value is UNKNOWN or isinstance(value, Argument) or not _plain(value):
         return None
     return repr(value)
+
+
+def _is_measured(node: ast.expr) -> bool:
+    """Whether an expression reads sizes of a tensor, which a traced run knows for its own inputs only: the port asks the tensor."""
+    inner = list(ast.walk(node))
+    reads = any(isinstance(n, ast.Attribute) and n.attr in ("shape", "ndim") and isinstance(n.value, ast.Name) for n in inner)
+    return reads and not any(isinstance(n, ast.Call) and isinstance(n.func, ast.Name) for n in inner)
 
 
 def site_default(argument: Argument) -> str | None:
