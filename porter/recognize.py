@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 # is every name that one of those has too (type, float, max, expand, copy, ...): those prove nothing. Methods in place are left
 # out as well: how their result is stored depends on whether the receiver is a parameter.
 TENSOR_ONLY = frozenset({
-    "addmm", "baddbmm", "bmm", "chunk", "clamp", "clamp_max", "clamp_min", "clone", "contiguous", "data_ptr", "detach",
-    "dim", "expand_as", "index_add", "index_copy", "index_fill", "index_select", "is_complex", "is_contiguous",
-    "is_floating_point", "log_softmax", "logsumexp", "long", "masked_fill", "masked_select", "mm", "narrow", "ndimension",
+    "addcmul", "addmm", "amax", "amin", "baddbmm", "bmm", "chunk", "clamp", "clamp_max", "clamp_min", "clone", "contiguous",
+    "data_ptr", "detach", "dim", "expand_as", "index_add", "index_copy", "index_fill", "index_select", "is_complex", "is_contiguous",
+    "is_floating_point", "log_softmax", "logsumexp", "long", "masked_fill", "masked_select", "mm", "movedim", "narrow", "ndimension",
     "new_empty", "new_full", "new_ones", "new_tensor", "new_zeros", "numel", "numpy", "permute", "relu", "repeat_interleave",
-    "reshape_as", "scatter", "scatter_add", "sigmoid", "size", "softmax", "t", "tanh", "topk", "type_as", "unbind",
-    "unsqueeze", "view_as",
+    "reshape_as", "rsqrt", "scatter", "scatter_add", "sigmoid", "size", "softmax", "t", "tanh", "topk", "type_as", "unbind",
+    "unfold", "unsqueeze", "view_as",
 })  # fmt: skip
 TENSOR_ATTRIBUTES = frozenset({"is_cuda", "is_xpu", "is_mps", "is_sparse", "is_quantized", "is_meta", "is_leaf", "grad_fn", "mT"})
 MODULE_ONLY = frozenset({"parameters", "named_parameters", "modules", "named_modules", "named_children", "named_buffers", "flatten_parameters"})
@@ -64,8 +64,12 @@ def _swaps(axes: list[int | None]) -> bool:
 # Methods that arrays have too, with other arguments.
 _BY_ARGUMENTS: dict[str, Callable[[list[int | None]], bool]] = {
     "transpose": _swaps,
+    "expand": lambda given: len(given) > 1,
     "flatten": lambda given: len(given) in (1, 2) and None not in given,
+    "flip": lambda given: bool(given) and given[0] is not None,
+    "gather": lambda given: len(given) == 2 and given[0] is not None,
     "repeat": lambda given: len(given) > 2,
+    "roll": lambda given: len(given) == 2,
     "unflatten": lambda given: len(given) == 2 and given[0] is not None,
 }
 

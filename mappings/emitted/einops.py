@@ -86,6 +86,7 @@ def _einops(tensor, pattern, reduction, axes_lengths):
     if isinstance(tensor, (list, tuple)):
         tensor = ops.stack(tensor)
     names, lengths = tuple(axes_lengths.keys()), tuple(axes_lengths.values())
+    reduction = {'repeat': '+', 'rearrange': ''}.get(reduction, reduction) if isinstance(reduction, str) else reduction
     kind = reduction if reduction in ('', '+') else '-'
     split, dropped, order, added, tiled, merged = _einops_plan(pattern, kind, tensor.shape, names, lengths)
     if split != tensor.shape:

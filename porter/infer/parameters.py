@@ -31,7 +31,7 @@ class Parameters(Annotations):
         scope = Scope(function.module, None, None, {}, function.name)
         static = any(ast.unparse(d) == "staticmethod" for d in function.decorators)
         custom = function.owner is not None and is_function(self.program, function.owner.name)
-        context = context_place(node) if custom and isinstance(node, ast.FunctionDef) and (static or node.name in ("forward", "backward")) else None
+        context = context_place(node) if custom and isinstance(node, ast.FunctionDef) and node.name in ("forward", "backward") else None
         for index, argument in enumerate([*named, *args.kwonlyargs]):
             if index == context and function.owner is not None:
                 env[argument.arg] = one("object", function.owner.name)  # the context holds what forward sets on it
@@ -74,6 +74,9 @@ class Parameters(Annotations):
     def _by_use(self, function: Function, name: str, kinds: Kinds) -> Kinds:
         """A parameter of unknown kind is a tensor, and no module, where the function calls on it what only tensors have."""
         assert not isinstance(function.node, ast.Lambda)
+        layers = frozenset(k for k in kinds if k.name == "object" and k.of.startswith("torch.nn."))  # as a table of activations has
+        if layers and kinds - layers and name in tensors_by_use(self.program, function.node):
+            kinds -= layers
         if is_unsure(kinds) and name in tensors_by_use(self.program, function.node):
             rest = frozenset(k for k in kinds - ANY if k.name != "object")
             return join(rest, K.TENSOR) if rest <= K.TENSOR | K.PARAMETER | K.NONE else kinds

@@ -1,0 +1,83 @@
+"""Receivers that their own calls show to be tensors, in static conversions, and those that stay unknown."""
+
+from __future__ import annotations
+
+import pytest
+
+from porter.convert import convert_source
+
+
+def _ported(body: str, more: str = "") -> tuple[str, list[str]]:
+    result = convert_source(f"import torch\nfrom torch import nn\n\n\ndef made(x, kind):\n{body}\n{more}")
+    return result.text, [d.code for d in result.diagnostics]
+
+
+@pytest.mark.parametrize(
+    ("call", "ported"),
+    [
+        ("x.flip(1)", "ops.flip(x, (1,))"),
+        ("x.gather(1, kind)", "x.gather(1, kind)"),
+        ("x.roll(1, 0)", "ms_extras.roll(x, 1, 0)"),
+        ("x.expand(-1, 4)", "x.broadcast_to((-1, 4))"),
+        ("x.amax(1)", "x.amax(1)"),
+    ],
+)
+def test_methods_and_forms_that_only_tensors_have(call: str, ported: str) -> None:
+    text, codes = _ported(f"    return {call}\n")
+    assert codes == []
+    assert f"return {ported}\n" in text
+
+
+@pytest.mark.parametrize("call", ["x.flip()", "x.gather(kind)", "x.roll()", "x.expand(kind)", "x.repeat(2, 0)"])
+def test_forms_that_others_have_prove_nothing(call: str) -> None:
+    text, _ = _ported(f"    return {call}\n")
+    assert f"return {call}\n" in text
+
+
+def test_a_layer_that_a_table_of_activations_makes_is_no_tensor() -> None:
+    """`ACT[kind](y)` may be nn.ReLU(y), a layer, as far as inference sees: what calls size() on it got a tensor."""
+    source = '''import torch
+from torch import nn
+
+ACT = {"relu": nn.ReLU, "swish": torch.sigmoid}
+
+
+class Inner(nn.Module):
+    def forward(self, x):
+        return x.view(x.size(0), -1, 1)
+
+
+class Net(nn.Module):
+    def __init__(self, kind):
+        super().__init__()
+        self.act, self.inner = ACT[kind], Inner()
+
+    def forward(self, x):
+        return self.inner(self.act(x))
+'''
+    result = convert_source(source)
+    assert "x.view(x.shape[0], -1, 1)" in result.text
+
+
+def test_static_helpers_of_a_custom_gradient_take_no_context() -> None:
+    source = '''import torch
+
+
+class Half(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        return x / Half.rows(x)
+
+    @staticmethod
+    def backward(ctx, grad):
+        return grad / 2
+
+    @staticmethod
+    def rows(x):
+        return x.size(0)
+
+
+def half(x: torch.Tensor):
+    return Half.apply(x)
+'''
+    assert "return x.shape[0]" in convert_source(source).text
