@@ -16,12 +16,12 @@ def scaled_dot_product_attention(query, key, value, attn_mask=None, dropout_p=0.
         value = repeated_heads(value, query.shape[-3] // value.shape[-3])
     factor = 1 / math.sqrt(query.shape[-1]) if scale is None else scale
     scores = ops.matmul(query * factor, key.swapaxes(-2, -1))
+    if attn_mask is not None:
+        scores = masked_scores(scores, attn_mask)
     if is_causal:
-        attn_mask = ops.ones((query.shape[-2], key.shape[-2]), mindspore.int32).tril().astype(mindspore.bool_)
-    if attn_mask is None:
-        weights = softmax(scores, -1)
-    else:
-        weights = masked_softmax(masked_scores(scores, attn_mask))
+        past = ops.ones((query.shape[-2], key.shape[-2]), mindspore.int32).tril().astype(mindspore.bool_)
+        scores = masked_scores(scores, past)
+    weights = softmax(scores, -1) if attn_mask is None and not is_causal else masked_softmax(scores)
     if dropout_p > 0:
         weights = ops.dropout(weights, p=dropout_p)
     return ops.matmul(weights, value)

@@ -61,7 +61,7 @@ def binary_cross_entropy_with_logits(input, target, weight=None, size_average=No
                                      pos_weight=None):
     """torch.nn.functional.binary_cross_entropy_with_logits."""
     factor = 1.0 if pos_weight is None else 1 + (pos_weight - 1) * target
-    loss = (1 - target) * input - factor * ops.logsigmoid(input)
+    loss = (1 - target) * input + factor * ops.softplus(-input)
     loss = loss if weight is None else loss * weight
     return reduced(loss, legacy_reduction(size_average, reduce, reduction))
 
@@ -148,12 +148,12 @@ def margin_ranking_loss(input1, input2, target, margin=0, size_average=None, red
 
 def soft_margin_loss(input, target, size_average=None, reduce=None, reduction='mean'):
     """torch.nn.functional.soft_margin_loss."""
-    return reduced(-ops.logsigmoid(input * target), legacy_reduction(size_average, reduce, reduction))
+    return reduced(ops.softplus(-input * target), legacy_reduction(size_average, reduce, reduction))
 
 
 def multilabel_soft_margin_loss(input, target, weight=None, size_average=None, reduce=None, reduction='mean'):
     """torch.nn.functional.multilabel_soft_margin_loss."""
-    loss = -(target * ops.logsigmoid(input) + (1 - target) * ops.logsigmoid(-input))
+    loss = target * ops.softplus(-input) + (1 - target) * ops.softplus(input)
     loss = loss if weight is None else loss * weight
     return reduced(ops.sum(loss, -1) / input.shape[-1], legacy_reduction(size_average, reduce, reduction))
 
@@ -252,8 +252,17 @@ def ctc_loss(log_probs, targets, input_lengths, target_lengths, blank=0, reducti
     batch = steps.shape[1]
     input_lengths = mindspore.Tensor(input_lengths, mindspore.int32).reshape((batch,))
     target_lengths = mindspore.Tensor(target_lengths, mindspore.int32).reshape((batch,))
-    targets = targets.reshape((batch, -1)).astype(mindspore.int32)
-    loss = ops.ctc_loss(steps, targets, input_lengths, target_lengths, blank, 'none', zero_infinity)[0]
+    if targets.ndim == 1:  # one after the other
+        starts = ops.cumsum(target_lengths, 0) - target_lengths
+        places = starts.reshape((-1, 1)) + ops.arange(targets.shape[0])
+        targets = ops.gather(targets, ops.minimum(places, targets.shape[0] - 1), 0)
+    targets = targets.astype(mindspore.int32)
+    possible = target_lengths <= input_lengths  # the kernel does not run others
+    lengths = ops.where(possible, target_lengths, ops.zeros_like(target_lengths))
+    loss = ops.ctc_loss(steps, targets, input_lengths, lengths, blank, 'none', zero_infinity)[0]
+    loss = ops.where(possible, loss, float('inf'))
+    if zero_infinity:  # also of targets whose repetitions need more steps
+        loss = ops.where(ops.isinf(loss), 0.0, loss)
     if reduction == 'mean':
         return ops.mean(loss / ops.maximum(target_lengths, 1).astype(loss.dtype))
     loss = ops.sum(loss) if reduction == 'sum' else loss

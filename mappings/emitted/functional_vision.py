@@ -23,6 +23,8 @@ def interpolate(input, size=None, scale_factor=None, mode='nearest', align_corne
     if mode == 'area':
         pools = {1: adaptive_avg_pool1d, 2: ops.adaptive_avg_pool2d, 3: ops.adaptive_avg_pool3d}
         return pools[count](input, size)
+    if mode not in ('nearest', 'nearest-exact') and not input.is_floating_point():
+        raise ValueError('torch.nn.functional.interpolate of integers: interpolate float32 and round')
     result = input
     for i in range(count):
         if mode in ('nearest', 'nearest-exact'):
@@ -44,6 +46,8 @@ def adaptive_avg_pool1d(input, output_size):
 @ops.constexpr
 def nearest_indices(before, after, scale, mode):
     """The places that torch's nearest interpolation of one axis reads, computed in float32 as torch does."""
+    if mode == 'nearest' and after in (before, 2 * before):  # whatever the scale
+        return Tensor((np.arange(after) * before // after).astype(np.int32))
     scale = np.float32(before / after if scale is None else scale)
     places = np.arange(after, dtype=np.float32) + np.float32(0.5 if mode == 'nearest-exact' else 0)
     return Tensor(np.minimum(np.floor(places * scale), before - 1).astype(np.int32))
@@ -103,6 +107,14 @@ def pad(input, pad, mode='constant', value=None):
     if max(pad) == 0:
         return input
     return ops.pad(input, pad, mode=mode, value=value) if mode == 'constant' else ops.pad(input, pad, mode=mode)
+
+
+def constant_pad_nd(input, pad, value=0):
+    """torch.constant_pad_nd."""
+    if min(pad) < 0:
+        input = crop(input, pad)
+        pad = tuple([max(size, 0) for size in pad])
+    return ops.pad(input, pad, value=value) if max(pad) > 0 else input
 
 
 def upsample(input, size=None, scale_factor=None, mode='nearest', align_corners=None):

@@ -111,6 +111,13 @@ class Softmin(Softmax):
         return super(Softmin, self).construct(-x)
 
 
+class LogSigmoid(nn.Cell):
+    """torch.nn.LogSigmoid, finite for any input."""
+
+    def construct(self, x):
+        return -ops.softplus(-x)
+
+
 class Softplus(nn.Cell):
     """torch.nn.Softplus: linear above the threshold."""
 

@@ -59,7 +59,7 @@ class BCEWithLogitsLoss(nn.Cell):
 
     def construct(self, input, target):
         positive = target if self.pos_weight is None else target * self.pos_weight
-        loss = -(positive * ops.logsigmoid(input) + (1 - target) * ops.logsigmoid(-input))
+        loss = positive * ops.softplus(-input) + (1 - target) * ops.softplus(input)
         return reduced_loss(loss if self.weight is None else loss * self.weight, self.reduction)
 
 
@@ -170,7 +170,7 @@ class MultiLabelSoftMarginLoss(nn.Cell):
         self.reduction = reduction
 
     def construct(self, input, target):
-        loss = -(target * ops.logsigmoid(input) + (1 - target) * ops.logsigmoid(-input))
+        loss = target * ops.softplus(-input) + (1 - target) * ops.softplus(input)
         if self.weight is not None:
             loss = loss * self.weight
         return reduced_loss(loss.sum(-1) / input.shape[-1], self.reduction)

@@ -216,7 +216,7 @@ class InstanceNorm(nn.Cell):
             y = y * self.weight.reshape(channels)
         if self.bias is not None:
             y = y + self.bias.reshape(channels)
-        return y
+        return y.astype(x.dtype)
 
     def update_running(self, x, mean, var):
         """Moves the running values toward this batch's; the running variance is the unbiased one."""

@@ -137,7 +137,9 @@ def cumsum(input, dim, *, dtype=None, out=None):
 
 def cumprod(input, dim, *, dtype=None, out=None):
     """torch.cumprod."""
-    return ops.cumprod(_widened(input) if dtype is None else input.astype(dtype), dim)
+    if dtype is not None:
+        return ops.cumprod(input.astype(dtype), dim).astype(dtype)  # of int32 it makes int64
+    return ops.cumprod(_widened(input), dim)
 
 
 def cummax(input, dim):

@@ -32,6 +32,8 @@ CHANGE_RANK = 0.15
 SCALAR_INPUT = 0.04
 BROADCAST = 0.15
 EMPTY = 0.05
+LARGE = 0.06  # values up to 150 that an exponential does not bear
+LARGEST = 150.0
 NARROW_INDEX = 0.1
 LINK_SIZES = 0.5
 CHANGE_ARGUMENT = 0.5
@@ -111,7 +113,16 @@ def _vary_inputs(
     if rng.random() < SCALAR_INPUT and varied:
         at = rng.randrange(len(varied))
         varied[at] = replace(varied[at], shape=())
+    if rng.random() < LARGE:
+        varied = [_large(spec) for spec in varied]
     return tuple(_vary_dtypes(varied, rng))
+
+
+def _large(spec: InputSpec) -> InputSpec:
+    """A float input with values far from zero, within its bounds."""
+    if spec.dtype not in FLOATS or spec.value is not None or spec.high is not None or spec.distinct:
+        return spec
+    return replace(spec, low=-LARGEST if spec.low is None else spec.low, high=LARGEST)
 
 
 def _shape(shape: tuple[int, ...], sizes: Mapping[int, int], rank: int) -> tuple[int, ...]:
