@@ -203,6 +203,12 @@ def _vanishes(rewriter: Walk, node: ast.AST) -> bool:
     return isinstance(node, ast.ImportFrom) and not node.level and rewriter.program.is_torch(node.module or "")
 
 
+def runs_in_forward(rewriter: Walk) -> bool:
+    """Whether the code at hand belongs to a method that a network's forward runs."""
+    method = rewriter.functions[0] if rewriter.functions else None
+    return isinstance(method, ast.FunctionDef) and _runs_in_forward(rewriter, method)
+
+
 def _runs_in_forward(rewriter: Walk, method: ast.FunctionDef) -> bool:
     """Whether a method is the forward of the network at hand, or is called by it through self."""
     if not rewriter.classes or not rewriter.program.mixes_into_module(rewriter.classes[-1]):

@@ -33,6 +33,10 @@ class Calls(Results):
             self.grown_containers = True
         if isinstance(node.func, ast.Attribute) and node.func.attr in GROWING and isinstance(node.func.value, ast.Attribute):
             self._note_growth(node.func.value)
+        if isinstance(node.func, ast.Attribute) and node.func.attr in GROWING and _is_parameter(node.func.value, scope):
+            held = self.found.get(id(node.func.value), NOTHING)
+            if any(k.name == "object" and "torch.nn.ModuleList" in self.program.ancestry(k.of) for k in held):
+                self.grown_containers = True  # a list of cells that has an owner elsewhere already
         positional = self._mapped(node, scope) or [self.eval(a, scope) for a in node.args]
         keywords = {k.arg: self.eval(k.value, scope) for k in node.keywords}
         starred = next((i for i, a in enumerate(node.args) if isinstance(a, ast.Starred)), None)
@@ -204,3 +208,11 @@ def _named_entries(call: ast.Call) -> dict[str, ast.expr]:
     if isinstance(given, ast.Call) and isinstance(given.func, ast.Name) and given.func.id == "dict" and not given.args:
         return {k.arg: k.value for k in given.keywords if k.arg} if all(k.arg for k in given.keywords) else {}
     return {}
+
+
+def _is_parameter(node: ast.expr, scope: Scope) -> bool:
+    """Whether a name is what the function at hand was given."""
+    if not isinstance(node, ast.Name) or scope.function is None:
+        return False
+    arguments = scope.function.node.args
+    return node.id in {a.arg for a in [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs]}

@@ -48,7 +48,7 @@ class Results(Expressions):
             receiver = call.node.func.value if isinstance(call.node.func, ast.Attribute) else None
             for one_kind in self.kinds_of(receiver) if receiver is not None else NOTHING:
                 family = self.program.ancestry(one_kind.of)
-                if "torch.nn.Sequential" in family or ("torch.nn.ModuleList" in family and _is_parameter(receiver, scope)):
+                if "torch.nn.Sequential" in family:
                     self.grown_containers = True
         if kind.of == "register_buffer":
             self._registered(call, K.TENSOR)
@@ -216,11 +216,3 @@ class Results(Expressions):
             else:
                 results.append(K.returned(row.returns, row.fields))
         return join(*results)
-
-
-def _is_parameter(node: ast.expr | None, scope: Scope) -> bool:
-    """Whether a name is what the function at hand was given: a list of cells that has an owner elsewhere already."""
-    if not isinstance(node, ast.Name) or scope.function is None:
-        return False
-    arguments = scope.function.node.args
-    return node.id in {a.arg for a in [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs]}

@@ -11,7 +11,7 @@ from porter.class_tuples import only_asked
 from porter.empty_slices import guarded_edits
 from porter.expression import NotInline, Site, inline
 from porter.functions import is_function
-from porter.grammar import state_edits
+from porter.grammar import runs_in_forward, state_edits
 from porter.kinds import ANY, Kinds
 from porter.layer_settings import setting_text
 from porter.members import CELL_MEMBERS
@@ -147,6 +147,8 @@ class Attributes(References):
             start, end = self.span(node)
             value_start = self.span(parent.value)[0]
             self._closing[id(parent)] = ")"
+            if runs_in_forward(self):  # a graph has no set_data
+                return [Edit(start, value_start, f"{self.spell('mindspore.ops.assign')}({owner}, ")]
             return [Edit(start, value_start, f"{owner}.set_data(")]
         self.report(node, "MSP208", "an assignment to .data of this form", "use parameter.set_data(value)")
         return inner

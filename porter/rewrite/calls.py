@@ -32,6 +32,7 @@ from porter.rewrite.edits import Edit, Needs
 from porter.rewrite.inplace import InPlace
 from porter.rewrite.walk import MODULE, RENAMED_METHODS
 from porter.table import Row
+from porter.torch_questions import fallback_edits
 from porter.whole import ends_gradient, is_bare_cast
 
 _CONTAINERS = frozenset({"torch.nn.Sequential", "torch.nn.ModuleList", "torch.nn.ModuleDict", "torch.nn.ParameterList", "torch.nn.ParameterDict"})
@@ -64,6 +65,7 @@ class Calls(InPlace):
             name = self._named_member(node)
             text = self._reference_text(node, name) if name is not None and self.table.get(name) else None
             member = self._namespace_member(node) if text is None else self.replace(node, text)
+            member = fallback_edits(self, node) if member is None else member
             if member is not None:
                 return member
         if isinstance(node.func, ast.Name) and node.func.id == "abs" and self.program.makes_complex and K.is_tensor(self.kinds(node.args[0])):

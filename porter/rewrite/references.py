@@ -17,6 +17,7 @@ from porter.packed import NO_FIELDS, PACKED, PAD_FIRST, is_packed, tells_apart
 from porter.rewrite.binding import Binding
 from porter.rewrite.edits import Edit
 from porter.table import Row, emitted_definitions
+from porter.torch_questions import keywords_text
 
 _COMPILED = frozenset({"torch.jit.ScriptModule", "torch.jit.ScriptFunction", "torch.jit.RecursiveScriptModule", "torch.jit.TracedModule"})
 _CLASSES = {"torch.nn.Parameter": "mindspore.Parameter"}  # classes whose rows are functions: building one is not naming it
@@ -124,6 +125,9 @@ class References(Binding):
         context = self.context[-1]
         if not rows:
             parent = self.parents.get(id(node))
+            keywords = keywords_text(self, name)
+            if keywords is not None:
+                return keywords
             if self._is_namespace(name):
                 return self._namespace(node, name, parent)
             self.report(node, "MSP101", f"{name} is not in the table", "port it by hand, or add a row (see CONTRIBUTING)", symbol=name)
