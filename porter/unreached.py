@@ -27,7 +27,7 @@ def check_members(rewriter: Rewriter, node: ast.ClassDef) -> None:
         return
     used = _used(rewriter)
     for target, value in _members(node):
-        if target.attr not in used and target.attr not in rewriter.program.strings and _holds_parameters(rewriter, value):
+        if target.attr not in used and target.attr not in rewriter.program.strings and holds_parameters(rewriter, value):
             rewriter.report(
                 target, "MSP614", f"no code uses self.{target.attr}: torch's optimizer leaves its parameters alone, here weight decay shrinks them",
                 f"remove self.{target.attr}, or give the optimizer the other parameters only",
@@ -48,7 +48,7 @@ def _members(node: ast.ClassDef) -> Iterator[tuple[ast.Attribute, ast.expr]]:
                 yield target, statement.value
 
 
-def _holds_parameters(rewriter: Rewriter, value: ast.expr) -> bool:
+def holds_parameters(rewriter: Rewriter, value: ast.expr) -> bool:
     known = K.without_none(rewriter.kinds(value))
     if isinstance(value, ast.Call) and rewriter.resolve(value.func) == PARAMETER:
         return not any(k.arg == "requires_grad" for k in value.keywords)
@@ -62,14 +62,14 @@ def _decays(rewriter: Rewriter) -> bool:
     if cached is None:
         modules = rewriter.program.modules.values()
         cached = any(b".backward(" in m.data for m in modules) and any(
-            _decaying(rewriter.program.dotted(m, n.func) or "", n)
+            is_decaying(rewriter.program.dotted(m, n.func) or "", n)
             for m in modules if b"optim" in m.data for n in walk(m.tree) if isinstance(n, ast.Call)
         )
         rewriter.program._decays = cached  # type: ignore[attr-defined]
     return cached
 
 
-def _decaying(name: str, call: ast.Call) -> bool:
+def is_decaying(name: str, call: ast.Call) -> bool:
     if not name.startswith("torch.optim."):
         return False
     given = next((k.value for k in call.keywords if k.arg == "weight_decay"), None)

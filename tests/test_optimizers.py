@@ -255,6 +255,32 @@ def test_a_schedule_of_the_momentum_is_not_compiled() -> None:
         mindspore.set_context(mode=mindspore.PYNATIVE_MODE)
 
 
+@pytest.mark.parametrize("mode", [mindspore.GRAPH_MODE, mindspore.PYNATIVE_MODE])
+def test_a_setting_that_is_compiled_into_a_larger_step_is_not_changed_silently(mode: int) -> None:
+    from mindspore import nn
+
+    mindspore.set_context(mode=mode)
+    try:
+        cell = nn.Dense(2, 1)
+        optimizer = optim.SGD(list(cell.get_parameters()), lr=0.1, momentum=0.9)
+        optimizer.param_groups[0]["weight_decay"] = 0.01
+        step = nn.TrainOneStepCell(cell, optimizer)
+        step(Tensor(np.ones((3, 2), np.float32)))
+        optimizer.param_groups[0]["lr"] = 0.05
+        optimizer.param_groups[0]["momentum"] = 0.9
+        if mode == mindspore.GRAPH_MODE:
+            with pytest.raises(RuntimeError, match="momentum is compiled into a larger step"):
+                optimizer.param_groups[0]["momentum"] = 0.5
+        else:
+            optimizer.param_groups[0]["momentum"] = 0.5
+        alone = optim.SGD(list(cell.get_parameters()), lr=0.1, momentum=0.9)
+        alone([Tensor(np.ones(p.shape, np.float32)) for p in cell.get_parameters()])
+        alone.param_groups[0]["momentum"] = 0.5
+        assert alone.param_groups[0]["momentum"] == 0.5
+    finally:
+        mindspore.set_context(mode=mindspore.PYNATIVE_MODE)
+
+
 @pytest.mark.slow
 def test_a_compiled_step_takes_many_parameters() -> None:
     ours = [Parameter(Tensor(np.ones(2, np.float32)), name=f"p{i}") for i in range(400)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import textwrap
 from pathlib import Path
 
 import numpy as np
@@ -343,3 +344,51 @@ def test_a_module_under_its_own_modules_name_is_a_cell() -> None:
     source = "from torch.nn.modules.module import Module\nfrom torch.nn.parameter import Parameter\nimport torch\n\n\nclass Net(Module):\n    def __init__(self):\n        super().__init__()\n        self.w = Parameter(torch.ones(3))\n\n    def forward(self, x):\n        return x * self.w\n"
     converted = convert_source(source)
     assert not converted.diagnostics and "class Net(nn.Cell):" in converted.text and "def construct" in converted.text
+
+
+CHANCE = """
+import random
+import torch
+from torch import nn, optim
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.a = nn.Linear(3, 3)
+        self.b = nn.Linear(3, 3)
+        self.layers = nn.ModuleList([nn.Linear(3, 3) for _ in range(3)])
+        self.wide = True
+
+    def forward(self, x):
+        x = self.a(x)
+BODY
+        return x
+
+
+def train(net: Net, loader):
+    optimizer = optim.SGD(net.parameters(), lr=0.1MORE)
+    for x, y in loader:
+        optimizer.zero_grad()
+        loss = nn.functional.cross_entropy(net(x), y)
+        loss.backward()
+        optimizer.step()
+"""
+LEFT_OUT = {
+    "a draw": ("if self.training and random.random() < 0.5:\n    x = self.b(x)", ["b"]),
+    "a drawn name": ("p = random.random()\nfor layer in self.layers:\n    if p < 0.1:\n        continue\n    x = layer(x)", ["layers"]),
+    "a value": ("if x.mean() > 0:\n    return x\nx = self.b(x)", ["b"]),
+    "either way": ("if x.mean() > 0:\n    return self.b(x)\nx = self.b(x * 2)", []),
+    "a setting": ("if self.wide:\n    x = self.b(x)", []),
+    "every layer": ("for layer in self.layers:\n    if x.mean() > 0:\n        x = x * 2\n    x = layer(x)", []),
+    "a check": ("if x.mean() > 100:\n    raise ValueError('large')\nx = self.b(x)", []),
+}
+
+
+@pytest.mark.parametrize("case", LEFT_OUT)
+def test_members_that_chance_leaves_out_are_named(case: str) -> None:
+    body, names = LEFT_OUT[case]
+    source = CHANCE.replace("BODY", textwrap.indent(body, " " * 8))
+    found = [d.message.split("self.")[1].split()[0] for d in convert_source(source.replace("MORE", ", momentum=0.9")).diagnostics if d.code == "MSP615"]
+    assert found == names
+    assert not [d for d in convert_source(source.replace("MORE", "")).diagnostics if d.code == "MSP615"]

@@ -715,16 +715,20 @@ class Normalize:
 class ParamGroup(dict):
     """One entry of Optimizer.param_groups; what is set here is what the next call of the optimizer uses.
 
-    Where the optimizer is part of a larger compiled step, that holds for the learning rate alone.
+    Where the optimizer is part of a larger compiled step, its settings are compiled with it, all but the learning rate:
+    raises RuntimeError for a new value of another one.
     """
 
-    def __init__(self, settings, lr):
+    def __init__(self, settings, lr, is_compiled):
         super().__init__(settings)
         self.settings = settings
         self.lr = lr
+        self.is_compiled = is_compiled
 
     def __setitem__(self, key, value):
         value = float(value) if key == "lr" else value
+        if key != "lr" and key in self.settings and self.settings[key] != value and self.is_compiled():
+            raise RuntimeError(f"{key} is compiled into a larger step: set it before, or call the optimizer outside of the step")
         super().__setitem__(key, value)
         self.settings[key] = value
         if key == "lr":
@@ -762,6 +766,7 @@ class Optimizer(nn.Cell):
         self.skipped = []
         self.states = []
         self.trained = []
+        self.calls = 0
         self.parameters = ()
         for group in groups:
             self.add_param_group(group)
@@ -782,7 +787,7 @@ class Optimizer(nn.Cell):
         self.lrs.append(lr)
         self.steps.append(Parameter(Tensor(0.0, mindspore.float32), name=f"step.{index}", requires_grad=False))
         self.settings.append(settings)
-        self.param_groups.append(ParamGroup(settings, lr))
+        self.param_groups.append(ParamGroup(settings, lr, self.is_compiled))
         first = len(self.parameters)
         self.skipped.append([0] * len(params))
         self.states.append([self.named_state(p, first + i, settings) for i, p in enumerate(params)])
@@ -809,7 +814,12 @@ class Optimizer(nn.Cell):
     def update(self, parameter, gradient, lr, step, state, group):
         raise NotImplementedError
 
+    def is_compiled(self):
+        """Whether steps were made inside a larger compiled step, and not by calls of the optimizer."""
+        return bool(self.steps) and float(self.steps[0].asnumpy()) > self.calls
+
     def __call__(self, gradients):
+        self.calls += 1
         self.trained = [[p.requires_grad for p in group["params"]] for group in self.settings]
         return super().__call__(gradients)
 
@@ -866,6 +876,7 @@ class Optimizer(nn.Cell):
             group.update({k: v for k, v in saved[index].items() if k != "params"})
             made = [state_dict["state"][position + i]["step"] for i in range(len(self.states[index]))]
             self.steps[index].set_data(Tensor(float(max(made, default=0)), mindspore.float32))
+            self.calls = max(self.calls, int(max(made, default=0)))
             self.skipped[index] = [int(max(made) - step) for step in made]
             for parameter, own in zip(group["params"], self.states[index]):
                 values = dict(state_dict["state"][position])

@@ -27,6 +27,7 @@ from porter.rewrite.edits import Edit
 from porter.rewrite.statements import Statements
 from porter.rewrite.unpacking import device_apart
 from porter.rewrite.walk import RENAMED_METHODS, all_arguments
+from porter.sometimes import check_branches
 from porter.training import Training
 from porter.unbound import prepare_names, with_names
 from porter.unreached import check_members
@@ -137,6 +138,7 @@ class Rewriter(Statements):
         self.classes.append(name)
         self.scope_names.append(name)
         check_members(self, node)
+        check_branches(self, node)
         edits += self.visit_body(node.body)
         self.scope_names.pop()
         self.classes.pop()
