@@ -267,7 +267,8 @@ class Calls(InPlace):
     def _plain_tensor_method(self, node: ast.Call, func: ast.Attribute, rows: tuple[Row, ...]) -> list[Edit]:
         if len(rows) == 1 and is_identity(rows[0]) and not any(isinstance(a, ast.Starred) for a in node.args):
             arguments = self._arguments(rows[0], node, func.value)
-            if arguments is not None and truth(rows[0].where, arguments[0]) is not False and not rows[0].require:
+            ignored = arguments is not None and arguments[1].keys() & set(rows[0].ignore)
+            if arguments is not None and not ignored and truth(rows[0].where, arguments[0]) is not False and not rows[0].require:
                 return [*self.children(node), *self._torch_keywords(node, rows[0])]
         text = self._port_call(node, rows, func.value)
         return self.children(node) if text is None else self.replace(node, text)
