@@ -1,8 +1,9 @@
 """Times a training step of the ported GENet in GRAPH mode against the same step written by hand.
 
-    python benchmarks/bench_step.py [--runs N] [--batch N] [--size PX] [--check]
+    python benchmarks/bench_step.py [--runs N] [--batch N] [--size PX] [--loop] [--check]
 
-Both steps are nn.TrainOneStepCell around GENet-ResNet-50 theta plus with cross entropy and SGD with momentum; the one by hand
+With --loop the ported one is train_one_epoch as it is emitted, a schedule of the learning rate included, and the one by hand is
+the same loop around mindspore.value_and_grad. Otherwise both steps are nn.TrainOneStepCell around GENet-ResNet-50 theta plus with cross entropy and SGD with momentum; the one by hand
 has the network of genet_by_hand.py, nn.CrossEntropyLoss and nn.Momentum, the ported one what porter makes of
 reference_torch/genet/train.py. They run alternately in one process; the ratio is the median of the ratios of neighbours.
 With --check the exit status is 1 where the ratio is above 1.05 or the losses differ.
@@ -15,6 +16,7 @@ import os
 import statistics
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -46,11 +48,61 @@ def both_steps() -> tuple[Any, Any]:
     return own.set_train(), other.set_train()
 
 
+def both_loops() -> tuple[Any, Any]:
+    """The steps of the loop by hand and of the emitted one; each call trains on one batch."""
+    import mindspore
+    from mindspore import nn
+
+    from benchmarks.bench_forward import hand_and_ported
+    from ported_ms.genet import train
+
+    hand, ported = hand_and_ported()
+    criterion = nn.CrossEntropyLoss()
+    groups = [
+        {"params": [p for p in hand.trainable_params() if p.ndim > 1], "weight_decay": DECAY},
+        {"params": [p for p in hand.trainable_params() if p.ndim == 1], "weight_decay": 0.0},
+    ]
+    momentum = nn.Momentum(groups, RATE, MOMENTUM)
+    hand.set_train()
+
+    def forward(images: Any, labels: Any) -> Any:
+        return criterion(hand(images), labels)
+
+    differentiate = mindspore.value_and_grad(forward, None, momentum.parameters)
+
+    def by_hand(batches: Any) -> float:
+        total = 0.0
+        for images, labels in batches:
+            loss, gradients = differentiate(images, labels)
+            momentum(gradients)
+            total += loss.item()
+        return total / len(batches)
+
+    optimizer = train.create_optimizer(ported, RATE, MOMENTUM, DECAY)
+    scheduler = train.create_scheduler(optimizer, 10**9)
+    own = train.create_criterion("cross_entropy", 1000, 0.0)
+
+    def emitted(batches: Any) -> float:
+        return float(train.train_one_epoch(ported, batches, own, optimizer, scheduler, None, 0))
+
+    return by_hand, emitted
+
+
+def as_step(loop: Any, images: Any, labels: Any, steps: int) -> Callable[[], float]:
+    return lambda: loop([(images, labels)] * steps)
+
+
+def as_call(step: Any, images: Any, labels: Any) -> Callable[[], float]:
+    return lambda: float(step(images, labels).asnumpy())
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--runs", type=int, default=15)
     parser.add_argument("--batch", type=int, default=2)
     parser.add_argument("--size", type=int, default=224, help="of the images; the networks are built for 224 pixels")
+    parser.add_argument("--loop", action="store_true", help="the loop as it is emitted, and the same loop by hand")
+    parser.add_argument("--steps", type=int, default=6, help="in each run of a loop")
     parser.add_argument("--check", action="store_true")
     options = parser.parse_args()
 
@@ -61,16 +113,19 @@ def main() -> int:
     numbers = np.random.RandomState(0)
     images = mindspore.Tensor(numbers.randn(options.batch, 3, options.size, options.size).astype(np.float32))
     labels = mindspore.Tensor(numbers.randint(0, 1000, options.batch).astype(np.int32))
-    steps = both_steps()
-    losses = [[float(step(images, labels).asnumpy()) for _ in range(3)] for step in steps]
+    if options.loop:
+        steps = tuple(as_step(loop, images, labels, options.steps) for loop in both_loops())
+    else:
+        steps = tuple(as_call(step, images, labels) for step in both_steps())
+    losses = [[step() for _ in range(3)] for step in steps]
     assert len(set(losses[0])) == 3, "the weights did not move"
     difference = max(abs(a - b) / abs(a) for a, b in zip(*losses))
     seconds: tuple[list[float], list[float]] = ([], [])
     for run in range(options.runs):
         for which in (0, 1) if run % 2 else (1, 0):
             started = time.perf_counter()
-            steps[which](images, labels).asnumpy()
-            seconds[which].append(time.perf_counter() - started)
+            steps[which]()
+            seconds[which].append((time.perf_counter() - started) / (options.steps if options.loop else 1))
     ratio = statistics.median(ours / theirs for theirs, ours in zip(*seconds))
     print("mode      by hand   ported   ratio  losses differ by")
     print(f"GRAPH    {statistics.median(seconds[0]):6.3f} s {statistics.median(seconds[1]):6.3f} s  {ratio:5.3f}  {difference:.1e}")

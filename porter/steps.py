@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from porter import kinds as K
 from porter import no_grad
+from porter.again import check_again
 from porter.carrying import carrying_call, has_parameters, networks_in, reached
 from porter.dataflow import (
     all_bound,
@@ -71,6 +72,7 @@ class StepFinder:
             for backward in found:
                 backward.simple = False
         for number, backward in enumerate(found):
+            check_again(self.rewriter, backward)
             self._name(backward, found, number)
             self._find_names(backward)
             self._register(backward)

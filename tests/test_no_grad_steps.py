@@ -161,3 +161,46 @@ def train(model: Net, loader: DataLoader):
             optimizer.step()
 """
     assert {d.code for d in convert_source(HEAD + source).diagnostics} == codes
+
+
+TWICE = """
+class Made(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.a = nn.Linear(4, 4)
+        self.drop = nn.Dropout(0.5)
+
+    def forward(self, x):
+        return BODY
+
+
+def train(g: Made, d: nn.Linear, loader):
+    of_g, of_d = optim.Adam(g.parameters()), optim.Adam(d.parameters())
+    for x, y in loader:
+        noise = torch.randn(3, 4)
+        fake = g(INPUT)
+        of_d.zero_grad()
+        d_loss = d(fake.detach()).mean() - d(x).mean()
+        d_loss.backward()
+        of_d.step()
+        of_g.zero_grad()
+        g_loss = -d(fake).mean()
+        g_loss.backward()
+        of_g.step()
+"""
+
+
+@pytest.mark.parametrize(
+    "body, given, codes",
+    [
+        ("self.a(x)", "noise", []),
+        ("self.a(x)", "torch.randn(3, 4)", ["MSP213"]),
+        ("self.drop(self.a(x))", "noise", ["MSP213"]),
+        ("self.a(x + torch.rand_like(x))", "noise", ["MSP213"]),
+    ],
+)
+def test_a_forward_pass_that_runs_again_with_other_numbers_is_named(body: str, given: str, codes: list[str]) -> None:
+    source = TWICE.replace("BODY", body).replace("INPUT", given)
+    if "drop" not in body:
+        source = source.replace("        self.drop = nn.Dropout(0.5)\n", "")
+    assert [d.code for d in convert_source(HEAD + source).diagnostics] == codes
