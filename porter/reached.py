@@ -43,3 +43,29 @@ def _named(program: Program, module: Module, nodes: Iterable[ast.AST], short: se
             name = program.dotted(module, node)
             if name is not None:
                 yield name
+
+
+def decorates_networks(program: Program) -> frozenset[str]:
+    """Functions at module level whose results stand in networks for the functions that they are given: decorators, and what
+    `g = many(f)` at module level calls."""
+    cached: frozenset[str] | None = getattr(program, "_decorates_networks", None)
+    if cached is None:
+        cached = program._decorates_networks = frozenset(_decorating(program))  # type: ignore[attr-defined]
+    return cached
+
+
+def _decorating(program: Program) -> Iterable[str]:
+    used: list[tuple[Module, ast.expr]] = []
+    for name, cls in program.classes.items():
+        if program.mixes_into_module(name):
+            used += [(cls.module, d) for method in cls.methods.values() for d in method.decorators]
+    for name in in_networks(program):
+        used += [(program.functions[name].module, d) for d in program.functions[name].decorators]
+    for module in program.modules.values():
+        used += [(module, s.value) for s in module.tree.body if isinstance(s, ast.Assign) and isinstance(s.value, ast.Call)]
+    for module, node in used:
+        while isinstance(node, ast.Call):
+            node = node.func
+        found = program.dotted(module, node)
+        if found in program.functions:
+            yield found

@@ -6,7 +6,10 @@ import ast
 from typing import TYPE_CHECKING
 
 from porter import kinds as K
+from porter.expression import is_primary
+from porter.grammar import in_network
 from porter.nodes import walk
+from porter.rewrite.edits import Edit
 from porter.trace import span_of
 
 if TYPE_CHECKING:
@@ -92,6 +95,25 @@ def _is_whole(at: Walk, node: ast.expr, level: int = 0) -> bool:
         values = _values_of(at, node.id)
         return bool(values) and all(v is not None and _is_whole(at, v, level + 1) for v in values)
     return False
+
+
+def divided_edits(at: Walk, node: ast.BinOp) -> list[Edit] | None:
+    """`positions / n` of integers in a network: float32 as torch has it, where a graph has float64."""
+    if not isinstance(node.op, ast.Div) or not in_network(at):
+        return None
+    whole = [_is_whole_tensor(at, side) for side in (node.left, node.right)]
+    others = [side for side, is_whole in zip((node.left, node.right), whole) if not is_whole]
+    if not any(whole) or not all(K.proven(at.kinds(o), frozenset({"int", "float", "bool"})) for o in others):
+        return None
+    side = node.left if whole[0] else node.right
+    text = at.render(side)
+    text = text if is_primary(text) else f"({text})"
+    changed = at.replace(side, f"{text}.astype({at.spell('mindspore.float32')})")
+    return changed + at.visit(node.right if whole[0] else node.left)
+
+
+def _is_whole_tensor(at: Walk, node: ast.expr) -> bool:
+    return K.is_tensor(at.kinds(node)) and _is_whole(at, node)
 
 
 def _is_integer(at: Walk, node: ast.expr) -> bool:

@@ -184,3 +184,47 @@ def test_comments_left_of_their_method_move_to_it(tmp_path: Path) -> None:
         ms.set_context(mode=ms.PYNATIVE_MODE)
     plain = "from torch import nn\n\n\ndef plain(x):\n    y = x\n# left\n    return y\n"
     assert "\n# left\n" in convert_source(plain).text
+
+
+WRAPPED = '''from functools import wraps
+
+from torch import nn
+
+
+def lowered(fn):
+    @wraps(fn)
+    def inner(self, x):
+        return fn(self, x) - 1
+    return inner
+
+
+def timed(fn):
+    @wraps(fn)
+    def inner(*args):
+        return fn(*args)
+    return inner
+
+
+class Net(nn.Module):
+    @lowered
+    def forward(self, x):
+        return x * 2
+
+
+@timed
+def script(path):
+    return path
+'''
+
+
+def test_a_graph_compiles_what_a_decorator_makes(tmp_path: Path) -> None:
+    """With functools.wraps it would compile the function that was wrapped: 10 in place of 9, and not a word."""
+    text = convert_source(WRAPPED).text
+    assert text.count("@wraps(fn)") == 1 and "def timed(fn):\n    @wraps(fn)\n" in text
+    (tmp_path / "wrapped.py").write_text(text, "utf-8")
+    ms.set_context(mode=ms.GRAPH_MODE)
+    try:
+        cell = _load(tmp_path / "wrapped.py", "ported_wrapped").Net()
+        assert cell(ms.Tensor(np.float32([5]))).asnumpy().tolist() == [9]
+    finally:
+        ms.set_context(mode=ms.PYNATIVE_MODE)

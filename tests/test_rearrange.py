@@ -89,5 +89,5 @@ def test_a_lambda_that_is_mapped_in_a_network_becomes_a_comprehension() -> None:
     )
     ported = convert_source(text)
     assert "q, k = [t.reshape(t.shape[0], t.shape[1], h, -1).swapaxes(1, 2) for t in x.chunk(2, -1)]" in ported.text
-    assert "list(map(lambda t, u: t + u, (q, k), (k, q)))" in ported.text
+    assert "list([t + u for t, u in zip((q, k), (k, q))])" in ported.text
     assert ported.diagnostics == ()

@@ -1,34 +1,33 @@
 """Facts about dtypes and devices: torch.finfo, torch.iinfo, torch.device, dtype promotion."""
 
+import collections
+
 import mindspore
 import numpy as np
-from mindspore import Tensor
+from mindspore import Tensor, ops
+
+FloatLimits = collections.namedtuple('FloatLimits', 'dtype bits eps min max tiny smallest_normal resolution')
+IntegerLimits = collections.namedtuple('IntegerLimits', 'dtype bits min max')
 
 
-class finfo:
-    """torch.finfo."""
-
-    def __init__(self, dtype=None):
-        names = {'Float16': 'float16', 'Float64': 'float64', 'BFloat16': 'bfloat16'}
-        self.dtype = names.get(str(mindspore.float32 if dtype is None else dtype), 'float32')
-        if self.dtype == 'bfloat16':
-            self.bits, self.eps, self.max = 16, 0.0078125, 3.3895313892515355e38
-            self.tiny, self.resolution = 1.1754943508222875e-38, 0.01
-        else:
-            limits = np.finfo(self.dtype)
-            self.bits, self.eps, self.max = limits.bits, float(limits.eps), float(limits.max)
-            self.tiny, self.resolution = float(limits.tiny), float(limits.resolution)
-        self.min = -self.max
-        self.smallest_normal = self.tiny
+@ops.constexpr
+def finfo(dtype=None):
+    """torch.finfo: known when a graph is compiled, so that what it fills or divides keeps its shape there."""
+    names = {'Float16': 'float16', 'Float64': 'float64', 'BFloat16': 'bfloat16'}
+    name = names.get(str(mindspore.float32 if dtype is None else dtype), 'float32')
+    if name == 'bfloat16':
+        largest, tiny = 3.3895313892515355e38, 1.1754943508222875e-38
+        return FloatLimits(name, 16, 0.0078125, -largest, largest, tiny, tiny, 0.01)
+    limits = np.finfo(name)
+    largest, tiny = float(limits.max), float(limits.tiny)
+    return FloatLimits(name, int(limits.bits), float(limits.eps), -largest, largest, tiny, tiny, float(limits.resolution))
 
 
-class iinfo:
-    """torch.iinfo."""
-
-    def __init__(self, dtype):
-        self.dtype = str(dtype).lower()
-        limits = np.iinfo(self.dtype)
-        self.bits, self.min, self.max = int(limits.bits), int(limits.min), int(limits.max)
+@ops.constexpr
+def iinfo(dtype):
+    """torch.iinfo: known when a graph is compiled."""
+    limits = np.iinfo(str(dtype).lower())
+    return IntegerLimits(str(dtype).lower(), int(limits.bits), int(limits.min), int(limits.max))
 
 
 class device:

@@ -23,6 +23,7 @@ from porter.infer import Inference
 from porter.members import CELL_MEMBERS, own_name
 from porter.parameter_names import check_names
 from porter.program import Module, Program
+from porter.reached import decorates_networks
 from porter.rewrite.edits import Edit
 from porter.rewrite.statements import Statements
 from porter.rewrite.unpacking import device_apart
@@ -31,6 +32,7 @@ from porter.sometimes import check_branches
 from porter.training import Training
 from porter.unbound import prepare_names, with_names
 from porter.unreached import check_members
+from porter.whole import divided_edits
 
 if TYPE_CHECKING:
     from porter.fuse import FusionPlan
@@ -204,6 +206,9 @@ class Rewriter(Statements):
         for decorator in node.decorator_list:
             subject = decorator.func if isinstance(decorator, ast.Call) else decorator
             name = self.resolve(subject)
+            if name == "functools.wraps" and self._wraps_network_code():
+                edits.append(self._whole_line(decorator))  # a graph would compile the function that is wrapped, not this one
+                continue
             if name is not None and self.program.is_torch(name):
                 if self._is_neutral_decorator(name):
                     edits.append(self._whole_line(decorator))
@@ -214,6 +219,11 @@ class Rewriter(Statements):
                     continue
             edits += self.visit(decorator)
         return edits
+
+    def _wraps_network_code(self) -> bool:
+        """Whether the function at hand is made by a decorator of networks' methods or of functions that they call."""
+        outer = f"{self.module.name}.{getattr(self.functions[0], 'name', '')}" if self.functions else ""
+        return outer in decorates_networks(self.program)
 
     def _is_neutral_decorator(self, name: str) -> bool:
         rows = self.table.get(name)
@@ -236,7 +246,7 @@ class Rewriter(Statements):
         return self.children(node) if edits is None else edits
 
     def visit_BinOp(self, node: ast.BinOp) -> list[Edit]:
-        edits = differing_edits(self, node)
+        edits = differing_edits(self, node) or divided_edits(self, node)
         return self.children(node) if edits is None else edits
 
     def visit_Delete(self, node: ast.Delete) -> list[Edit]:
