@@ -69,6 +69,11 @@ def tensor_fill_diagonal(self, fill_value):
     return ops.masked_fill(self, on_diagonal, fill_value)
 
 
+def swapped_or_ordered(value, first, second):
+    """value.transpose(first, second): a tensor swaps two axes, an array takes all of them in their new order."""
+    return value.swapaxes(first, second) if isinstance(value, Tensor) else value.transpose(first, second)
+
+
 def number(value):
     """A tensor of one element as a Python number, for a text format; anything else as it is."""
     return value.item() if isinstance(value, Tensor) else value

@@ -222,9 +222,23 @@ class Calls(InPlace):
                 return self.replace(node, self._wrapped(node, self.render(func.value)))
             if is_bare_cast(node, func) and ends_gradient(self, node, func):  # only tensors have such a method
                 return self._without_gradient_call(node, self.children(node))
+            if func.attr == "transpose" and len(node.args) == 2 and not node.keywords and not self._is_spread(node):
+                return self._as_it_is_at_run_time(node, func)
             if not is_text_call(node, func, arguments):
                 self._unproven(node, func, rows)
         return None
+
+    @staticmethod
+    def _is_spread(node: ast.Call) -> bool:
+        return any(isinstance(a, ast.Starred) for a in node.args)
+
+    def _as_it_is_at_run_time(self, node: ast.Call, func: ast.Attribute) -> list[Edit]:
+        """transpose(a, b) of what may be a tensor or an array: the one method of both that is called everywhere and means two things."""
+        edits = [e for a in node.args for e in self.visit(a)]
+        start, end = self.span(node)
+        open_at = self.module.data.index(b"(", self.span(func)[1])
+        arguments = self.splice(open_at + 1, end, edits).lstrip(" ")
+        return [Edit(start, end, f"{self.spell('emitted.swapped_or_ordered')}({self.render(func.value)}, {arguments}")]
 
     def _unproven(self, node: ast.Call, func: ast.Attribute, rows: tuple[Row, ...]) -> None:
         if any(is_identity(r) for r in rows) or func.attr in _COMMON_METHODS or not self._changes(node, func, rows):
