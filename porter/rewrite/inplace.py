@@ -9,15 +9,11 @@ from porter.activations import always_inplace, asks_inplace
 from porter.emit import EXTRAS
 from porter.nodes import walk
 from porter.rewrite.attributes import Attributes
+from porter.rewrite.augmented import OPERATORS, augmented_edits
 from porter.rewrite.edits import Edit
 from porter.rewrite.walk import all_arguments
 from porter.sharing import Seen
 from porter.table import Row
-
-_OPERATOR_TEXTS: dict[type[ast.operator], str] = {
-    ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/", ast.FloorDiv: "//", ast.Mod: "%", ast.Pow: "**", ast.MatMult: "@",
-    ast.BitAnd: "&", ast.BitOr: "|", ast.BitXor: "^", ast.LShift: "<<", ast.RShift: ">>",
-}  # fmt: skip
 
 
 class InPlace(Attributes):
@@ -123,10 +119,11 @@ class InPlace(Attributes):
                 if isinstance(node.value, ast.Constant | ast.Name | ast.Attribute | ast.Call | ast.Subscript)
                 else f"({value})"
             )
-            return self.replace(node, f"{owner}.set_data({owner} {_OPERATOR_TEXTS[type(node.op)]} {value})")
+            return self.replace(node, f"{owner}.set_data({owner} {OPERATORS[type(node.op)]} {value})")
         if isinstance(node.target, ast.Name) and K.is_tensor(self.kinds(node.target)):
             self._check_alias(node, node.target)
-        return self.children(node)
+        edits = augmented_edits(self, node)
+        return self.children(node) if edits is None else edits
 
     def _check_sharing(self, function: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
         """Names that torch would show changed by what changes another name of the same tensor, and that are read again."""
