@@ -185,19 +185,32 @@ def load_in_process(extras: Any) -> None:
     extras.DataLoader.__init__ = made
 
 
-def main(path: str, steps: str, script: str, *arguments: str) -> None:
+def emitted_modules(script: str) -> list[Any]:
+    """The emitted module beside the script and those of packages, each of which has its own."""
     sys.path.insert(0, str(Path(script).resolve().parent))
-    try:
-        extras: Any = importlib.import_module("ms_extras")
-    except ModuleNotFoundError:
-        extras = None
+    found = []
+    for file in sorted(Path.cwd().rglob("ms_extras.py")):
+        beside = file.parent == Path(script).resolve().parent
+        name = "ms_extras" if beside else ".".join(file.relative_to(Path.cwd()).with_suffix("").parts)
+        try:
+            module = importlib.import_module(name)
+        except ImportError:
+            continue
+        found += [module] if not beside else []
+        found = [module, *found] if beside else found
+    return found
+
+
+def main(path: str, steps: str, script: str, *arguments: str) -> None:
+    modules = emitted_modules(script)
     optimizers = (nn.Optimizer, mindspore.experimental.optim.Optimizer)
-    optimizers = (*optimizers, extras.Optimizer) if hasattr(extras, "Optimizer") else optimizers
+    optimizers = (*optimizers, *(m.Optimizer for m in modules if hasattr(m, "Optimizer")))
     streams, record = Streams(), Record(Path(path), int(steps))
     watch_networks(Start(Path(path).parent, streams, record, optimizers))
     watch_losses(record)
-    fix_random_numbers(streams, extras)
-    load_in_process(extras)
+    for extras in modules or [None]:
+        fix_random_numbers(streams, extras)
+        load_in_process(extras)
 
     def finish() -> None:
         for name, cell in KEPT.items():

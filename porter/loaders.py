@@ -64,7 +64,8 @@ def _leaf(kind: Kind) -> Kinds:
         return _collated(frozenset({kind}))
     if kind.name == "dict":
         return one("dict", items=(join(*(_leaf(k) for k in (kind.items[0] if kind.items else ANY))),))
-    return ANY if kind.name == "any" else K.TENSOR
+    # of a sample of unknown kind default_collate makes a tensor, or a list of texts, which the program tells by what it asks of it
+    return K.TENSOR
 
 
 _LABELLED = frozenset(["MNIST", "FashionMNIST", "KMNIST", "EMNIST", "CIFAR10", "CIFAR100", "ImageFolder", "ImageNet", "SVHN", "STL10", "FakeData"])

@@ -253,3 +253,34 @@ def test_networks_are_built_by_name(tmp_path: Path) -> None:
     assert [net.fc.weight.shape for net in ported.build("resnet18")] == [(10, 512), (1000, 512), (3, 512)]
     with pytest.raises(ValueError, match="porter weights"):
         ported.ms_extras.vision_networks()["resnet18"](pretrained=True)
+
+
+BATCHES = """
+import torch
+from torch.utils.data import DataLoader, Dataset
+from torchvision import transforms
+
+
+class Pairs(Dataset):
+    def __init__(self, files, steps):
+        self.files, self.transform = files, transforms.Compose(steps)
+
+    def __len__(self):
+        return len(self.files)
+
+    def __getitem__(self, index):
+        image = self.transform(self.files[index])
+        return {"a": image, "name": "x"} if NAMED else {"a": image, "b": image}
+
+
+for batch in DataLoader(Pairs([], []), batch_size=2):
+    print(batch["a"].repeat(1, 2))
+"""
+
+
+def test_what_collating_makes_of_unknown_samples_is_a_tensor() -> None:
+    source = BATCHES.replace(' if NAMED else {"a": image, "b": image}', "")
+    converted = convert_source(source.replace('"name": "x"', '"b": image'))
+    assert not converted.diagnostics and 'batch["a"].tile((1, 2))' in converted.text
+    own = convert_source(source.replace("batch_size=2", "collate_fn=lambda samples: samples"))
+    assert "tile" not in own.text and {d.code for d in own.diagnostics} == {"MSP301"}
