@@ -45,7 +45,7 @@ class Pair(nn.Module):
 
 
 def to_onnx(model: nn.Module, path):
-    torch.onnx.export(model, torch.randn(2, 3, 16, 20), path, export_params=True, opset_version=11, input_names=["x"])
+    torch.onnx.export(model, torch.randn(2, 3, 16, 20), path, export_params=True, opset_version=11, input_names=["picture"], output_names=["scores"])
 
 
 def to_script(model: nn.Module, inputs, path):
@@ -91,10 +91,28 @@ def test_onnx_computes_what_torch_computes(modules: tuple[ModuleType, ModuleType
     session = onnxruntime.InferenceSession(str(tmp_path / "net.onnx"), providers=["CPUExecutionProvider"])
     x = np.random.default_rng(0).normal(size=(2, 3, 16, 20)).astype(np.float32)
     (given,) = session.get_inputs()
-    assert (given.name, given.shape) == ("x", [2, 3, 16, 20])
-    (actual,) = session.run(None, {"x": x})
+    assert (given.name, given.shape) == ("picture", [2, 3, 16, 20])
+    (actual,) = session.run(["scores"], {"picture": x})
     expected = reference(torch.from_numpy(x)).detach().numpy()
     assert actual.shape == expected.shape and np.abs(actual - expected).max() <= 1e-6
+
+
+def test_a_name_that_a_value_inside_has_is_given_to_the_input(modules: tuple[ModuleType, ModuleType], tmp_path: Path) -> None:
+    from mappings.emitted.serialization import onnx_with_names, protobuf_fields
+
+    _, cell = both(modules, "Net")
+    modules[1].to_onnx(cell, tmp_path / "net.onnx")
+    data = (tmp_path / "net.onnx").read_bytes()
+    graph = next(v for n, v in protobuf_fields(data) if n == 7)
+    nodes = [list(protobuf_fields(v)) for n, v in protobuf_fields(graph) if n == 1]
+    inner = next(v for n, v in nodes[0] if n == 2).decode()
+    weight = next(next(f for k, f in protobuf_fields(v) if k == 8) for n, v in protobuf_fields(graph) if n == 5).decode()
+    x = np.random.default_rng(0).normal(size=(2, 3, 16, 20)).astype(np.float32)
+    results = []
+    for names in (("picture", "scores"), (inner, weight)):
+        session = onnxruntime.InferenceSession(onnx_with_names(data, names[:1], names[1:]), providers=["CPUExecutionProvider"])
+        results += session.run([names[1]], {names[0]: x})
+    assert np.abs(results[0] - results[1]).max() == 0
 
 
 def test_mindir_computes_what_torch_computes(modules: tuple[ModuleType, ModuleType], tmp_path: Path) -> None:
