@@ -55,6 +55,7 @@ class Module:
     stars: list[str] = field(default_factory=list)
     bound: set[str] = field(default_factory=set)
     exported: list[str] | None = None
+    aliases: dict[str, str] = field(default_factory=dict)
 
     @property
     def folder(self) -> str:
@@ -176,7 +177,8 @@ class Program:
         if name in module.imports:
             return self._follow(module.imports[name], seen)
         if name in module.bound:
-            return f"{module.name}.{name}"
+            meant = self._resolve(module, module.aliases[name], seen) if name in module.aliases else None
+            return meant if meant in self.classes else f"{module.name}.{name}"
         for star in module.stars:
             source = self.modules.get(star)
             if source is not None:
@@ -500,6 +502,17 @@ def imports_itself(package: str, trees: Mapping[str, ast.Module]) -> bool:
     return False
 
 
+def _aliases(tree: ast.Module) -> dict[str, str]:
+    """Names that one statement of a module, and nothing else there, makes another name for something: `Upsample = UpSample`."""
+    bound = [t for node in _module_level(tree.body) for t in _targets(node)]
+    bound += [n.name for n in _module_level(tree.body) if isinstance(n, ast.FunctionDef | ast.ClassDef)]
+    found: dict[str, str] = {}
+    for node in tree.body:
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Name):
+            found.update({t.id: node.value.id for t in node.targets if isinstance(t, ast.Name) and bound.count(t.id) == 1})
+    return found
+
+
 def _bind_named_imports(program: Program) -> None:
     """Names that a call with a module's name in a string imports are known as those of import statements are."""
     for module in program.modules.values():
@@ -531,6 +544,7 @@ def _index(program: Program, module: Module) -> None:
             if exported is not None:
                 module.exported = (module.exported or []) + exported
     module.bound -= set(module.imports)
+    module.aliases = _aliases(module.tree)
     _index_inner(program, module)
     _define(program, module, module.tree.body, module.name, None, None)
 

@@ -11,7 +11,7 @@ from porter.kinds import ANY, Kinds
 from porter.nodes import children
 
 if TYPE_CHECKING:
-    from porter.program import Program
+    from porter.program import Function, Program
 
 # Methods that no builtin type, numpy array, pandas or PIL object, nn.Module, optimizer or other class of torch has. Left out
 # is every name that one of those has too (type, float, max, expand, copy, ...): those prove nothing. Methods in place are left
@@ -74,6 +74,18 @@ _BY_ARGUMENTS: dict[str, Callable[[list[int | None]], bool]] = {
 }
 
 
+_BUILTIN_TYPES: dict[str, type] = {
+    "list": list, "tuple": tuple, "dict": dict, "set": set, "int": int, "float": float, "bool": bool, "str": str, "None": type(None),
+}  # fmt: skip
+
+
+def only_tensors_have(known: Kinds, method: str) -> bool:
+    """Whether a value that is a tensor or something of Python's own must be a tensor, since the other has no such method."""
+    names = K.names(known)
+    others = names - K.TENSORS
+    return bool(others) and others < names and all(n in _BUILTIN_TYPES and not hasattr(_BUILTIN_TYPES[n], method) for n in others)
+
+
 def is_module_call(program: Program, node: ast.Call, func: ast.Attribute) -> bool:
     """Whether a method call on something unknown shows that it is a network."""
     if func.attr in _own_methods(program):
@@ -134,9 +146,13 @@ def _own_nodes(function: ast.FunctionDef | ast.AsyncFunctionDef) -> Iterator[ast
 def _own_methods(program: Program) -> set[str]:
     cached: set[str] | None = getattr(program, "_method_names", None)
     if cached is None:
-        cached = {name for cls in program.classes.values() for name in cls.methods}
+        cached = {name for cls in program.classes.values() for name, method in cls.methods.items() if not _is_property(method)}
         program._method_names = cached  # type: ignore[attr-defined]
     return cached
+
+
+def _is_property(method: Function) -> bool:
+    return any(ast.unparse(d).rpartition(".")[2] in ("property", "cached_property") for d in method.decorators)
 
 
 def is_text_call(node: ast.Call, func: ast.Attribute, argument_kinds: list[Kinds]) -> bool:

@@ -71,3 +71,42 @@ def test_a_statement_reads_a_name_before_it_binds_it() -> None:
 def test_a_name_bound_before_its_use_is_another() -> None:
     text = "import torch\n\n\ndef count(x, kind):\n    x = kind(x)\n    return x.repeat(2, 1), torch.ones(2), x.size(0)\n"
     assert any(d.code == "MSP301" for d in convert_source(text).diagnostics)
+
+
+def test_a_tensor_or_a_tuple_with_a_tensors_method_is_a_tensor() -> None:
+    text = (
+        "import torch\n\n\ndef pool(x):\n    return x.mean(2) if x.size(2) > 1 else x\n\n\n"
+        "def both(a: torch.Tensor, flag: bool):\n    return pool((a, a) if flag else a)\n"
+    )
+    ported = convert_source(text)
+    assert "x.shape[2] > 1" in ported.text and ported.diagnostics == ()
+
+
+def test_a_method_that_a_list_has_too_proves_nothing() -> None:
+    text = "import torch\n\n\ndef f(a: torch.Tensor, flag: bool):\n    x = [a] if flag else a\n    return x.index(a)\n"
+    assert "x.index(a)" in convert_source(text).text
+
+
+def test_a_class_under_another_name_is_a_base() -> None:
+    text = (
+        "from torch import nn\n\n\nclass UpSample(nn.Sequential):\n    pass\n\n\nUpsample = UpSample\n\n\n"
+        "class Wrapped(Upsample):\n    def forward(self, x, emb=None):\n        return super().forward(x)\n"
+    )
+    assert "def construct(self, x, emb=None):\n        return super().construct(x)\n" in convert_source(text).text
+
+
+def test_a_name_bound_twice_is_no_other_name_for_a_class() -> None:
+    text = (
+        "from torch import nn\n\n\nclass A(nn.Module):\n    pass\n\n\nBase = A\nBase = object\n\n\n"
+        "class B(Base):\n    def forward(self, x):\n        return x\n"
+    )
+    assert "def forward(self, x)" in convert_source(text).text
+
+
+def test_a_property_is_no_method_that_is_called() -> None:
+    text = (
+        "import torch\n\n\nclass Box:\n    {decorator}\n    def size(self):\n        return 1\n\n\n"
+        "def f(x):\n    return x.size(), torch.ones(2)\n"
+    )
+    assert "return x.shape, " in convert_source(text.format(decorator="@property")).text
+    assert "return x.size(), " in convert_source(text.format(decorator="@torch.no_grad()")).text

@@ -25,6 +25,17 @@ class Prefixed:
             self.adopt(str(i), child)
 
 
+class Module(Prefixed, nn.Cell):
+    """torch.nn.Module that only holds others, whose names are in full whenever they are added."""
+
+    def __setattr__(self, name, value):
+        super().__setattr__(name, value)
+        if self.prefix and isinstance(value, nn.Cell):
+            value.update_parameters_name(self.prefix + name + '.')
+        elif self.prefix and isinstance(value, Parameter):
+            value.name = self.prefix + name
+
+
 class Sequential(Prefixed, nn.SequentialCell):
     """torch.nn.Sequential: calls its children in the order of registration, whenever they were added."""
 

@@ -8,7 +8,7 @@ import builtins
 from porter import kinds as K
 from porter.functions import is_function
 from porter.infer.narrowing import Narrowing
-from porter.infer.state import CONTAINERS, Scope, dotted_key
+from porter.infer.state import BARE, CONTAINERS, Scope, dotted_key
 from porter.kinds import ANY, NOTHING, Kind, Kinds, join, one
 from porter.packed import PACKED
 from porter.program import Function
@@ -51,7 +51,7 @@ class Attributes(Narrowing):
     def symbol(self, qualified: str) -> Kinds:
         """What a qualified name stands for."""
         program = self.program
-        if qualified in program.classes:
+        if qualified in program.classes or qualified == BARE:
             return one("class", qualified)
         if qualified in program.functions:
             return one("function", qualified)
@@ -123,7 +123,7 @@ class Attributes(Narrowing):
         if kind.of == "torch.nn.ModuleDict" and kind.items and not self.table.get(f"torch.nn.Module.{name}"):
             return kind.items[kind.fields.index(name) if name in kind.fields else 0]
         if kind.of not in self.program.classes:
-            return self._module_member(kind.of, name)
+            return (self._held_by_bare(name) if kind.of == BARE else NOTHING) or self._module_member(kind.of, name)
         if name == "__class__":
             return one("class", kind.of)
         if name in ("saved_tensors", "saved_variables") and is_function(self.program, kind.of):
@@ -150,6 +150,13 @@ class Attributes(Narrowing):
                 if member and not member & ANY:
                     return member
         return ANY
+
+    def _held_by_bare(self, name: str) -> Kinds:
+        """What `nn.Module()` objects of the program are given under a name, with what its own networks have under it."""
+        held = self.read(("attr", BARE, name))
+        if not held or self.table.get(f"{BARE}.{name}"):
+            return NOTHING
+        return join(held, *(self.read(("attr", c, name)) for c in self.program.classes if self.program.is_module_class(c)))
 
     def _module_member(self, class_name: str, name: str) -> Kinds:
         """Members of torch.nn's own classes."""

@@ -14,7 +14,7 @@ from porter.kinds import ANY, NOTHING, Kind, Kinds, join, one
 from porter.loaders import LOADER, loader_object
 from porter.packed import recurrent_result
 from porter.program import Function
-from porter.recognize import is_module_call, is_tensor_call
+from porter.recognize import is_module_call, is_tensor_call, only_tensors_have
 
 
 class Calls(Results):
@@ -60,9 +60,10 @@ class Calls(Results):
     def _recognized(self, node: ast.Call, func: ast.Attribute, scope: Scope) -> Kinds:
         """A method that only tensors, or only modules, have shows what its unknown receiver is, here and in what follows."""
         known = K.without_none(self.found.get(id(func.value), NOTHING))
-        if not is_unsure(known):
+        narrowed = only_tensors_have(known, func.attr)
+        if not is_unsure(known) and not narrowed:
             return NOTHING
-        if is_tensor_call(self.program, node, func):
+        if narrowed or is_tensor_call(self.program, node, func):
             recognized = K.TENSOR | K.PARAMETER
         elif is_module_call(self.program, node, func):
             recognized = frozenset(k for k in known if k.name == "object" and self._is_module(k.of)) or one("object", "torch.nn.Module")

@@ -13,7 +13,8 @@ from porter.trace import Facts, span_of
 Key = tuple[str, str, str]
 Env = dict[str, Kinds]
 
-SOME_MODULE = one("object", "torch.nn.Module")
+BARE = "torch.nn.Module"
+SOME_MODULE = one("object", BARE)
 CONTAINERS = frozenset({"torch.nn.Sequential", "torch.nn.ModuleList", "torch.nn.ModuleDict"})
 GROWING = frozenset({"add_module", "register_module", "append", "extend", "insert", "pop", "__setitem__"})
 
@@ -68,7 +69,7 @@ class State:
     def kinds_of(self, node: ast.AST) -> Kinds:
         """What is known of an expression; empty where it was never reached."""
         known = self.found.get(id(node), NOTHING)
-        return self.recognized.get(id(node), known) if is_unsure(known) else known
+        return self.recognized.get(id(node), known) if is_unsure(known) or len(known) > 1 else known
 
     def read(self, key: Key) -> Kinds:
         self.readers.setdefault(key, {})[self.current] = None

@@ -6,7 +6,7 @@ import ast
 
 from porter import kinds as K
 from porter.infer.parameters import Parameters
-from porter.infer.state import Scope, dotted_key
+from porter.infer.state import BARE, Scope, dotted_key
 from porter.kinds import NOTHING, Kind, Kinds, join
 
 
@@ -31,7 +31,7 @@ class Targets(Parameters):
             base = self.eval(target.value, scope)
             self.found[id(target)] = join(self.found.get(id(target), NOTHING), value)
             for kind in base:
-                if kind.name == "object" and kind.of in self.program.classes:
+                if kind.name == "object" and (kind.of in self.program.classes or kind.of == BARE):
                     self.write(("attr", kind.of, target.attr), value)
             dotted = dotted_key(target)
             if dotted:

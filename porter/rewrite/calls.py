@@ -130,6 +130,8 @@ class Calls(InPlace):
         rows = self.table.get(name)
         if not rows:
             owner = name.rpartition(".")[0]
+            if name == MODULE and not node.args and not node.keywords:  # a bare module that only holds others
+                return self.replace(node.func, self.spell("emitted.Module"))
             if name.startswith("torch.Tensor.") or (owner in self.table.rows and self.table.get(owner)[0].kind == "module"):
                 return self.children(node)
             self.report(node, "MSP101", f"{name} is not in the table", "port this call by hand, or add a row (see CONTRIBUTING)", symbol=name)
