@@ -246,6 +246,17 @@ def triplet_margin_with_distance_loss(anchor, positive, negative, *, distance_fu
     return reduced(ops.relu(margin + near - far), reduction)
 
 
+def ctc_losses(log_probs, targets, input_lengths, target_lengths, blank, zero_infinity):
+    """The connectionist loss of each sequence, infinite or zero where its labels do not fit into the input."""
+    possible = target_lengths <= input_lengths  # the kernel does not run others
+    lengths = ops.where(possible, target_lengths, ops.zeros_like(target_lengths))
+    loss = ops.ctc_loss(log_probs, targets, input_lengths, lengths, blank, 'none', zero_infinity)[0]
+    loss = ops.where(possible, loss, float('inf'))
+    if zero_infinity:  # also of targets whose repetitions need more steps
+        loss = ops.where(ops.isinf(loss), 0.0, loss)
+    return loss
+
+
 def ctc_loss(log_probs, targets, input_lengths, target_lengths, blank=0, reduction='mean', zero_infinity=False):
     """torch.nn.functional.ctc_loss."""
     steps = log_probs if log_probs.ndim == 3 else log_probs.expand_dims(1)
@@ -257,12 +268,7 @@ def ctc_loss(log_probs, targets, input_lengths, target_lengths, blank=0, reducti
         places = starts.reshape((-1, 1)) + ops.arange(targets.shape[0])
         targets = ops.gather(targets, ops.minimum(places, targets.shape[0] - 1), 0)
     targets = targets.astype(mindspore.int32)
-    possible = target_lengths <= input_lengths  # the kernel does not run others
-    lengths = ops.where(possible, target_lengths, ops.zeros_like(target_lengths))
-    loss = ops.ctc_loss(steps, targets, input_lengths, lengths, blank, 'none', zero_infinity)[0]
-    loss = ops.where(possible, loss, float('inf'))
-    if zero_infinity:  # also of targets whose repetitions need more steps
-        loss = ops.where(ops.isinf(loss), 0.0, loss)
+    loss = ctc_losses(steps, targets, input_lengths, target_lengths, blank, zero_infinity)
     if reduction == 'mean':
         return ops.mean(loss / ops.maximum(target_lengths, 1).astype(loss.dtype))
     loss = ops.sum(loss) if reduction == 'sum' else loss

@@ -5,7 +5,7 @@ import math
 import mindspore
 from mindspore import Parameter, nn, ops
 
-from mappings.emitted.functional_loss import BinaryCrossEntropy
+from mappings.emitted.functional_loss import BinaryCrossEntropy, ctc_losses
 from mappings.emitted.nn_vision import PairwiseDistance
 
 
@@ -303,17 +303,8 @@ class CTCLoss(nn.Cell):
         integer = mindspore.int32
         input_lengths = ops.cast(input_lengths, integer)
         target_lengths = ops.cast(target_lengths, integer)
-        loss = ops.ctc_loss(
-            log_probs,
-            targets.astype(integer),
-            input_lengths,
-            target_lengths,
-            self.blank,
-            'none',
-            self.zero_infinity,
-        )
-        if isinstance(loss, tuple):
-            loss = loss[0]
+        targets = targets.astype(integer)
+        loss = ctc_losses(log_probs, targets, input_lengths, target_lengths, self.blank, self.zero_infinity)
         if self.reduction == 'mean':
             return (loss / ops.maximum(target_lengths, 1).astype(loss.dtype)).mean()
         return loss.sum() if self.reduction == 'sum' else loss

@@ -118,3 +118,9 @@ def lstsq(A, B):
         solution = solve(r, ops.matmul(ops.swapaxes(q, -1, -2), B))
     empty = ops.zeros((0,), A.dtype)
     return solution, empty, empty, empty
+
+
+def logdet(input):
+    """torch.logdet: NaN where the determinant is negative."""
+    sign, value = ops.slogdet(input)
+    return ops.where(sign < 0, float('nan'), value)
