@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 import warnings
 from collections.abc import Iterator
@@ -143,3 +144,37 @@ def test_what_cannot_be_computed_raises(ported: ModuleType) -> None:
         "import torch\nm = torch.nn.utils.weight_norm(torch.nn.LSTM(3, 4), 'weight_hh_l0')\n"
     ).diagnostics
     assert "only the weight of a layer" in found.message
+
+
+COMPUTED = '''import torch
+from torch import nn
+from torch.nn.utils import weight_norm
+
+
+class Block(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.one = weight_norm(nn.Conv1d(3, 4, 2))
+        self.other = torch.nn.utils.parametrizations.weight_norm(nn.Linear(4, 5))
+        self.one.weight.data.normal_(0, 100.0)
+        nn.init.constant_(self.other.weight, 100.0)
+
+    def forward(self, x):
+        return self.one(x), self.other.weight
+'''
+
+
+def test_the_computed_weight_is_an_attribute_that_keeps_nothing_written_into_it(tmp_path: Path) -> None:
+    """In torch the magnitude and the direction stay as they were, whatever is written into the weight."""
+    ported = convert_source(COMPUTED, path="computed.py")
+    assert not ported.diagnostics
+    (tmp_path / "computed.py").write_text(ported.text, "utf-8")
+    (tmp_path / "ms_extras.py").write_text(ported.extras, "utf-8")
+    code = (
+        "import mindspore as ms, numpy as np, computed\nb = computed.Block()\n"
+        "y, w = b(ms.Tensor(np.ones((1, 3, 6), np.float32)))\n"
+        "assert np.abs(y.asnumpy()).max() < 5, y\nassert w.shape == (5, 4) and np.abs(w.asnumpy()).max() < 1, w\n"
+        "assert np.allclose(w.asnumpy(), b.other.computed_weight().asnumpy())\n"
+    )
+    run = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    assert run.returncode == 0, run.stderr

@@ -111,14 +111,24 @@ def singular_value(matrix, u, v):
     return (ops.stop_gradient(u) * ops.matmul(matrix, ops.stop_gradient(v))).sum()
 
 
-class WeightNorm:
+class Computing:
+    """A layer whose attribute weight is computed anew, as in torch, where what is written into it is lost."""
+
+    @property
+    def weight(self):
+        computed = self.computed_weight()
+        computed.set_data = lambda *_: computed
+        return computed
+
+
+class WeightNorm(Computing):
     """What torch.nn.utils.weight_norm adds to a layer: weight_g and weight_v."""
 
     def computed_weight(self):
         return weight_of_norm(self.weight_g, self.weight_v, self.norm_dim).reshape(self.weight_shape)
 
 
-class SpectralNorm:
+class SpectralNorm(Computing):
     """What torch.nn.utils.spectral_norm adds to a layer: weight_orig, weight_u and weight_v."""
 
     def computed_weight(self):
@@ -134,7 +144,7 @@ class SpectralNorm:
         return (self.weight_orig / singular_value(matrix, u, v)).reshape(self.weight_shape)
 
 
-class Parametrized:
+class Parametrized(Computing):
     """What torch.nn.utils.parametrizations adds to a layer: the Cell that computes its weight."""
 
     def computed_weight(self):
