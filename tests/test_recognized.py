@@ -81,3 +81,10 @@ def half(x: torch.Tensor):
     return Half.apply(x)
 '''
     assert "return x.shape[0]" in convert_source(source).text
+
+
+def test_methods_of_torchs_values_are_the_values_own() -> None:
+    """`torch.__version__.split` is no torch.split; torch.split itself still is."""
+    text = convert_source("import torch\n\nversion = tuple(int(v) for v in torch.__version__.split('.')[:2])\n").text
+    assert "mindspore.__version__.split('.')" in text
+    assert "ops.split(" in convert_source("import torch\n\n\ndef f(x: torch.Tensor):\n    return torch.split(x, 2)\n").text
