@@ -13,6 +13,7 @@ from porter.rewrite.edits import Edit
 if TYPE_CHECKING:
     from porter.rewrite.walk import Walk
 
+CASTS = frozenset({"type_as", "to", "cuda", "cpu", "contiguous"})
 LIST = frozenset({"list"})
 HELP = "run this network in PYNATIVE mode, or write the statement in a form that mindspore.jit compiles"
 
@@ -246,8 +247,9 @@ def _keep_current(rewriter: Walk, method: ast.FunctionDef, attribute: str, write
         return
     last = min((w.lineno, w.col_offset) for w in writes)
     reads = [n for n in walk(method) if _is_own(n) and isinstance(n, ast.Attribute) and n.attr == attribute and isinstance(n.ctx, ast.Load)]
-    after = [n for n in reads if (n.lineno, n.col_offset) > last]
     statement = rewriter.parents.get(id(writes[0]))
+    cast = _cast_of(statement, attribute) if len(writes) == 1 else None
+    after = [n for n in reads if (n.lineno, n.col_offset) > last and n is not cast]
     if after:
         local = _local_for(rewriter, method, statement, attribute) if len(writes) == 1 else None
         if local is None or not all(_is_after(n, statement) for n in after):
@@ -258,6 +260,15 @@ def _keep_current(rewriter: Walk, method: ast.FunctionDef, attribute: str, write
     elsewhere = _read_elsewhere(rewriter, method, attribute)
     if elsewhere is not None:
         _report_state(rewriter, elsewhere, attribute)
+
+
+def _cast_of(statement: ast.AST | None, attribute: str) -> ast.AST | None:
+    """The read of self.x in `self.x = self.x.to(y)`, which gives the same values however often it runs."""
+    value = statement.value if isinstance(statement, ast.Assign) else None
+    if not (isinstance(value, ast.Call) and isinstance(value.func, ast.Attribute) and value.func.attr in CASTS):
+        return None
+    read = value.func.value
+    return read if _is_own(read) and isinstance(read, ast.Attribute) and read.attr == attribute else None
 
 
 def _report_state(rewriter: Walk, node: ast.AST, attribute: str) -> None:
