@@ -180,7 +180,7 @@ def _runtime(text: str, row: Row) -> tuple[str, set[str]]:
 class _Runtime(ast.NodeTransformer):
     TYPES = {
         "is_int": "int", "is_float": "float", "is_number": "(int, float)", "is_bool": "bool", "is_str": "str",
-        "is_sequence": "(list, tuple)", "is_tensor": "mindspore.Tensor",
+        "is_sequence": "(list, tuple)", "is_tensor": "mindspore.Tensor", "is_parameter": "mindspore.Parameter",
     }  # fmt: skip
 
     def __init__(self, row: Row) -> None:

@@ -314,6 +314,7 @@ _PREDICATES: dict[str, Callable[[Argument], Any]] = {
     "is_str": _kind_predicate("str"),
     "is_none": _kind_predicate("None"),
     "is_tensor": _kind_predicate("Tensor", "Parameter"),
+    "is_parameter": _kind_predicate("Parameter"),
     "is_sequence": _kind_predicate("list", "tuple", "Size"),
     "is_empty": lambda argument: argument.constant in ((), []),
     "is_dtype": _kind_predicate("dtype"),

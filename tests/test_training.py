@@ -308,8 +308,26 @@ def train(model: Scored, loader: DataLoader):
     return Trainer(model).run(loader)
 """
 
+FROZEN = """
+def train(model: Net, loader: DataLoader):
+    model.train()
+    losses = []
+    for p in model.parameters():
+        p.requires_grad_(False)
+    for p in model.last.parameters():
+        p.requires_grad_()
+    optimizer = optim.SGD(model.parameters(), lr=0.1, momentum=0.9, weight_decay=0.1)
+    for x, y in loader:
+        optimizer.zero_grad()
+        loss = nn.functional.cross_entropy(model(x), y)
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    return losses + [p.sum().item() for p in model.parameters()]
+"""
+
 SCRIPTS = {
-    "whole": WHOLE, "method": METHOD, "plain": PLAIN, "clipped": CLIPPED, "accumulated": ACCUMULATED, "scaled": SCALED, "phases": PHASES,
+    "frozen": FROZEN, "whole": WHOLE, "method": METHOD, "plain": PLAIN, "clipped": CLIPPED, "accumulated": ACCUMULATED, "scaled": SCALED, "phases": PHASES,
     "by_hand": BY_HAND, "closure": CLOSURE, "two_networks": TWO_NETWORKS,
 }  # fmt: skip
 

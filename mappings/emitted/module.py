@@ -81,6 +81,12 @@ def module_requires_grad_(self, requires_grad=True):
     return self
 
 
+def parameter_requires_grad_(self, requires_grad=True):
+    """torch.nn.Parameter.requires_grad_: whether gradients are taken of a parameter, and optimizers move it."""
+    self.requires_grad = requires_grad
+    return self
+
+
 def module_get_parameter(self, target):
     """torch.nn.Module.get_parameter: the parameter at a dotted path."""
     path, _, name = target.rpartition(".")
