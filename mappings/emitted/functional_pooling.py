@@ -31,6 +31,8 @@ def avg_pool2d(input, kernel_size, stride=None, padding=0, ceil_mode=False, coun
     """torch.nn.functional.avg_pool2d."""
     kernel_size, (top, left) = spread(kernel_size, 2), spread(padding, 2)
     stride = spread(stride, 2) if stride else kernel_size
+    if divisor_override is not None:
+        count_include_pad = True  # nothing is counted then, and the gradient would ignore the divisor
     return ops.avg_pool2d(input, kernel_size, stride, (top, top, left, left), ceil_mode, count_include_pad,
                           divisor_override or 0)
 
@@ -40,6 +42,8 @@ def avg_pool3d(input, kernel_size, stride=None, padding=0, ceil_mode=False, coun
     """torch.nn.functional.avg_pool3d."""
     kernel_size, (front, top, left) = spread(kernel_size, 3), spread(padding, 3)
     stride = spread(stride, 3) if stride else kernel_size
+    if divisor_override is not None:
+        count_include_pad = True  # nothing is counted then, and the gradient would ignore the divisor
     return ops.avg_pool3d(input, kernel_size, stride, (front, front, top, top, left, left), ceil_mode,
                           count_include_pad, divisor_override or 0)
 
