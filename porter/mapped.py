@@ -29,6 +29,17 @@ def mapped_edits(rewriter: Walk, node: ast.Call) -> list[Edit] | None:
     return rewriter.replace(node, f"[{body} for {', '.join(names)} in {over}]")
 
 
+def paired_edits(rewriter: Walk, node: ast.Call) -> list[Edit] | None:
+    """`itertools.combinations(xs, 2)` in a network as a list of pairs that is made by loops: a graph has no such iterator."""
+    if len(node.args) != 2 or node.keywords or not isinstance(node.args[1], ast.Constant) or node.args[1].value != 2:
+        return None
+    if rewriter.resolve(node.func) != "itertools.combinations" or not in_network(rewriter) or isinstance(node.args[0], ast.Starred):
+        return None
+    if not _is_taken_at_once(rewriter, node):
+        return None
+    return rewriter.replace(node, f"{rewriter.spell('emitted.pairs')}({rewriter.render(node.args[0])})")
+
+
 def _lambda_body(rewriter: Walk, node: ast.Call, function: ast.Lambda) -> tuple[str, list[str]] | None:
     parameters, arguments = [a.arg for a in function.args.args], function.args
     if arguments.defaults or arguments.vararg or arguments.kwarg or arguments.kwonlyargs or arguments.posonlyargs:

@@ -228,3 +228,47 @@ def test_a_graph_compiles_what_a_decorator_makes(tmp_path: Path) -> None:
         assert cell(ms.Tensor(np.float32([5]))).asnumpy().tolist() == [9]
     finally:
         ms.set_context(mode=ms.PYNATIVE_MODE)
+
+
+PAIRS = '''from itertools import combinations
+
+import torch
+from torch import nn
+
+
+class Net(nn.Module):
+    def forward(self, x):
+        parts = torch.split(x, 1, dim=1)
+        found = []
+        for i, (a, b) in enumerate(combinations(parts, 2)):
+            found.append(a * b + i)
+        for i, j in combinations(range(3), 2):
+            found.append(parts[i] - parts[j])
+        return torch.cat(found, dim=1)
+
+
+def triples(names):
+    return list(combinations(names, 2))
+'''
+
+
+@pytest.mark.parametrize("mode", [ms.PYNATIVE_MODE, ms.GRAPH_MODE], ids=["pynative", "graph"])
+def test_pairs_of_tensors_in_a_network(tmp_path: Path, mode: int) -> None:
+    import torch
+
+    ported = convert_source(PAIRS)
+    assert "return list(combinations(names, 2))" in ported.text and ported.text.count("ms_extras.pairs(") == 2
+    (tmp_path / "pairs.py").write_text(PAIRS, "utf-8")
+    (tmp_path / "ported_pairs.py").write_text(ported.text, "utf-8")
+    (tmp_path / "ms_extras.py").write_text(ported.extras, "utf-8")
+    x = np.arange(6, dtype=np.float32).reshape(2, 3)
+    sys.path.insert(0, str(tmp_path))
+    ms.set_context(mode=mode)
+    try:
+        expected = _load(tmp_path / "pairs.py", "original_pairs").Net()(torch.tensor(x)).numpy()
+        cell = _load(tmp_path / "ported_pairs.py", f"ported_pairs_{mode}").Net()
+        np.testing.assert_allclose(cell(ms.Tensor(x)).asnumpy(), expected)
+    finally:
+        ms.set_context(mode=ms.PYNATIVE_MODE)
+        sys.path.remove(str(tmp_path))
+        sys.modules.pop("ms_extras", None)

@@ -127,3 +127,13 @@ def kaiser_window(window_length, periodic=True, beta=12.0, *, dtype=None):
 def polar(abs, angle):
     """torch.polar: MindSpore's kernel leaves memory unwritten where it should broadcast."""
     return ops.polar(abs + ops.zeros_like(angle), angle + ops.zeros_like(abs))
+
+
+def pairs(values):
+    """itertools.combinations(values, 2) as a list, which a graph compiles."""
+    values = list(values)
+    found = []
+    for i in range(len(values)):
+        for j in range(i + 1, len(values)):
+            found.append((values[i], values[j]))
+    return found

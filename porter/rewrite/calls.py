@@ -22,7 +22,7 @@ from porter.guards import (
     truth,
 )
 from porter.kinds import ANY, Kinds
-from porter.mapped import mapped_edits
+from porter.mapped import mapped_edits, paired_edits
 from porter.no_grad import unproven_call
 from porter.numpy_calls import copied_if_needed
 from porter.rearrange import Rearrangement, method_chain, short_equation
@@ -71,6 +71,8 @@ class Calls(InPlace):
         if isinstance(node.func, ast.Name) and node.func.id == "abs" and self.program.makes_complex and K.is_tensor(self.kinds(node.args[0])):
             return self._torch_call(node, "torch.abs")
         mapped = mapped_edits(self, node) if isinstance(node.func, ast.Name) and node.func.id == "map" else None
+        if mapped is None and len(node.args) == 2:
+            mapped = paired_edits(self, node)
         if mapped is not None:
             return mapped
         zipped = call_edits(self, node)
