@@ -35,9 +35,15 @@ def with_names(rewriter: Walk, node: ast.stmt, edits: list[Edit]) -> list[Edit]:
     """A statement with `y = None` before it, for each name that is to be bound first."""
     start, end = rewriter.span(node)
     data = rewriter.module.data
-    if data[data.rfind(b"\n", 0, start) + 1 : start].strip():
+    line = data.rfind(b"\n", 0, start) + 1
+    if data[line:start].strip():
         return edits
-    lines = "".join(f"{name} = None\n{rewriter.indent(node)}" for name in rewriter.bound_first[id(node)])
+    pad = rewriter.indent(node)
+    above = min((e for e in edits if e.start == line < start), key=lambda e: -e.end, default=None)
+    if above is not None:  # what stands above the statement already, such as the function of a training step
+        names = "".join(f"{pad}{name} = None\n" for name in rewriter.bound_first[id(node)])
+        return [Edit(line, above.end, names + above.text), *(e for e in edits if e is not above)]
+    lines = "".join(f"{name} = None\n{pad}" for name in rewriter.bound_first[id(node)])
     return [Edit(start, end, lines + rewriter.splice(start, end, edits))]
 
 

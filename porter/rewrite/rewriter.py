@@ -47,16 +47,21 @@ class Rewriter(Statements):
     def __init__(self, program: Program, module: Module, inference: Inference, target: str, fusions: FusionPlan | None = None) -> None:
         super().__init__(program, module, inference, target)
         self.fusions = fusions
+        self._naming: set[int] = set()
         self.training = Training(self)
 
     def run(self) -> list[Edit]:
         return self.visit_body(self.module.tree.body)
 
     def visit(self, node: ast.AST) -> list[Edit]:
-        edits = self._edits(node)
-        if self.bound_first and id(node) in self.bound_first:
-            return with_names(self, node, edits)  # type: ignore[arg-type]
-        return edits
+        if not self.bound_first or id(node) not in self.bound_first or id(node) in self._naming:
+            return self._edits(node)
+        self._naming.add(id(node))  # a training step visits its statement once more from within
+        try:
+            edits = self._edits(node)
+        finally:
+            self._naming.discard(id(node))
+        return with_names(self, node, edits)  # type: ignore[arg-type]
 
     def _edits(self, node: ast.AST) -> list[Edit]:
         if self.replaced and id(node) in self.replaced:
