@@ -110,3 +110,11 @@ def test_a_property_is_no_method_that_is_called() -> None:
     )
     assert "return x.shape, " in convert_source(text.format(decorator="@property")).text
     assert "return x.size(), " in convert_source(text.format(decorator="@torch.no_grad()")).text
+
+
+def test_the_device_of_an_unknown_value_is_a_device() -> None:
+    head = "import torch\n\n\ndef f(steps, kind, n: int):\n    x = torch.ones(n)\n    return "
+    assert convert_source(head + "x.to(device=steps.device)\n").text.endswith("return x\n")
+    assert convert_source(head + "x.to(steps.device, dtype=torch.float16)\n").text.endswith("return x.astype(mindspore.float16)\n")
+    assert "tensor_to(x, kind)" in convert_source(head + "x.to(kind)\n").text
+    assert "tensor_to(x, steps.like)" in convert_source(head + "x.to(steps.like)\n").text

@@ -78,6 +78,8 @@ class Attributes(Narrowing):
         if node.attr in TENSOR_ATTRIBUTES and K.without_none(base) & ANY:
             self.recognized[id(node.value)] = K.TENSOR | K.PARAMETER
             return self._tensor_attribute(node.attr)
+        if node.attr == "device" and K.without_none(base) & ANY:
+            return K.DEVICE | K.STR  # whatever has a device calls it so, and neither a tensor nor a dtype
         if node.attr == "__name__" and (subject := class_of(node.value)):
             return one("str", f"class of {subject}")
         return join(*(self.attribute(k, node.attr) for k in K.without_none(base)))
