@@ -137,3 +137,48 @@ def pairs(values):
         for j in range(i + 1, len(values)):
             found.append((values[i], values[j]))
     return found
+
+
+def tree_flatten(tree, is_leaf=None):
+    """torch.utils._pytree.tree_flatten: the leaves of nested lists, tuples and dictionaries, in order, and how they nest."""
+    return _flattened(tree) if is_leaf is None else _flattened_until(tree, is_leaf)
+
+
+def _flattened(tree):
+    if not isinstance(tree, (list, tuple, dict)):
+        return [tree], None
+    return _joined(tree, [_flattened(part) for part in _parts(tree)])
+
+
+def _flattened_until(tree, is_leaf):
+    if is_leaf(tree) or not isinstance(tree, (list, tuple, dict)):
+        return [tree], None
+    return _joined(tree, [_flattened_until(part, is_leaf) for part in _parts(tree)])
+
+
+def _parts(tree):
+    return [tree[key] for key in tree] if isinstance(tree, dict) else tree
+
+
+def _joined(tree, flattened):
+    leaves, specs = [], []
+    for found, spec in flattened:
+        for leaf in found:
+            leaves.append(leaf)
+        specs.append((len(found), spec))
+    return leaves, (isinstance(tree, tuple), list(tree) if isinstance(tree, dict) else None, specs)
+
+
+def tree_unflatten(leaves, treespec):
+    """torch.utils._pytree.tree_unflatten: leaves nested as they were."""
+    leaves = list(leaves)
+    if treespec is None:
+        return leaves[0]
+    is_tuple, keys, specs = treespec
+    parts, at = [], 0
+    for count, spec in specs:
+        parts.append(tree_unflatten(leaves[at : at + count], spec))
+        at = at + count
+    if keys is not None:
+        return dict(zip(keys, parts))
+    return tuple(parts) if is_tuple else parts
