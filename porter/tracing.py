@@ -110,7 +110,7 @@ def _container(value: Any, level: int) -> list[Any]:
         if isinstance(value, tuple) and not fields and type(value).__module__ == "torch.return_types":
             fields = [n for n in ("values", "indices", "sign", "logabsdet", "Q", "R") if hasattr(value, n)]
         if isinstance(value, tuple) and len(value) <= 12:
-            return ["tuple", "", [[describe(v, level + 1)] for v in value], fields]
+            return ["tuple", _qualified(type(value)) if hasattr(value, "_fields") else "", [[describe(v, level + 1)] for v in value], fields]
         items = _some(value.values() if isinstance(value, dict) else value)
         name = "dict" if isinstance(value, dict) else "set" if isinstance(value, set | frozenset) else "list"
         return [name, "", [_distinct(items, level)] if items else [], []]

@@ -95,6 +95,8 @@ class Calls(Results):
             return one("object", kind.of)
         if kind.of in ("torch.Tensor", "torch.nn.Parameter"):
             return instance_of(kind.of)
+        if kind.of.rpartition(".")[0] in self.program.modules:
+            return ANY  # a class that a call made, such as a named tuple: a run says more of what it holds
         contents = self._contents_of(kind.of, call)
         named = _named_entries(call.node) if kind.of == "torch.nn.ModuleDict" and len(contents) == 1 else {}
         if named:

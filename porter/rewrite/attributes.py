@@ -11,7 +11,7 @@ from porter.class_tuples import only_asked
 from porter.empty_slices import guarded_edits
 from porter.expression import NotInline, Site, inline
 from porter.functions import is_function
-from porter.grammar import runs_in_forward, state_edits
+from porter.grammar import in_network, runs_in_forward, state_edits
 from porter.kinds import ANY, Kinds
 from porter.layer_settings import setting_text
 from porter.members import CELL_MEMBERS
@@ -53,8 +53,10 @@ class Attributes(References):
             return [*inner, self._attribute_name(node, RENAMED_METHODS[node.attr])]
         if not base:
             return inner
-        field_index = {k.fields.index(node.attr) for k in base if k.name != "object" and node.attr in k.fields}
-        if len(field_index) == 1 and all(node.attr in k.fields for k in base):
+        # a program's own named tuple (one with a class) keeps its names, but for a graph, which reads them wrong
+        indexed = [k for k in base if k.name != "object" and node.attr in k.fields and (not k.of or in_network(self))]
+        field_index = {k.fields.index(node.attr) for k in indexed}
+        if len(field_index) == 1 and len(indexed) == len(base):
             return [Edit(*self.span(node), f"{self.splice(*self.span(node.value), inner)}[{field_index.pop()}]")]
         if K.is_tensor(base):
             return self._tensor_attribute(node, inner)

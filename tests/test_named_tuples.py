@@ -1,0 +1,59 @@
+"""A program's own named tuples keep their names where Python reads them, and are read by place where a graph does."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import mindspore as ms
+import numpy as np
+import pytest
+import torch
+
+from porter.convert import convert_source
+from porter.parity.ported import load_source
+from porter.trace import trace
+
+SOURCE = """import collections
+
+import torch
+
+Settings = collections.namedtuple("Settings", ["width", "stride", "scale"])
+
+
+def rounded(settings):
+    return int(settings.width) + 0
+
+
+class Net(torch.nn.Module):
+    def __init__(self, settings=Settings(3, [1], 2.5)):
+        super().__init__()
+        self.settings = settings
+        self.head = torch.nn.Linear(rounded(settings), settings.width)
+
+    def forward(self, x):
+        values, _ = torch.sort(x, 1), None
+        if self.settings.stride == 1:
+            return x
+        return self.head(x) * self.settings.scale + torch.max(x, 1).values[:, None] + values.values
+"""
+
+
+@pytest.mark.parametrize("mode", [ms.PYNATIVE_MODE, ms.GRAPH_MODE], ids=["pynative", "graph"])
+def test_names_stay_outside_of_graphs(tmp_path: Path, mode: int) -> None:
+    (tmp_path / "net.py").write_text(SOURCE, "utf-8")
+    facts = trace("net:Net()", ("float32[2,3]",), (tmp_path / "net.py",))
+    result = convert_source(SOURCE, path="net.py", facts=facts)
+    assert not result.diagnostics
+    before, after = result.text.split("def construct")
+    assert "int(settings.width)" in before and "rounded(settings), settings.width)" in before
+    assert "self.settings[1] == 1" in after and "self.settings[2]" in after and ".values" not in after
+    original = load_source(tmp_path / "sides", f"original_named_{mode}", SOURCE, "").Net()
+    cell = load_source(tmp_path / "sides", f"ported_named_{mode}", result.text, result.extras).Net()
+    cell.head.weight.set_data(ms.Tensor(original.head.weight.detach().numpy()))
+    cell.head.bias.set_data(ms.Tensor(original.head.bias.detach().numpy()))
+    x = np.random.default_rng(2).normal(size=(2, 3)).astype(np.float32)
+    ms.set_context(mode=mode)
+    try:
+        np.testing.assert_allclose(cell(ms.Tensor(x)).asnumpy(), original(torch.tensor(x)).detach().numpy(), rtol=1e-5, atol=1e-6)
+    finally:
+        ms.set_context(mode=ms.PYNATIVE_MODE)
