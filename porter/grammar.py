@@ -321,7 +321,21 @@ def state_edits(rewriter: Walk, node: ast.Assign) -> list[Edit] | None:
     local = rewriter.current_states.get(id(node))
     if local is None:
         return None
-    return _lines(rewriter, node, [f"{local} = {rewriter.render(node.value)}", f"self.{_attribute_of(node)} = {local}"])
+    attribute, first = _attribute_of(node), f"{local} = {rewriter.render(node.value)}"
+    if _cast_of(node, attribute) is not None and not _read_by_others(rewriter, attribute):
+        return _lines(rewriter, node, [first])  # the values stay, and a graph cannot compute with a tensor that it has set
+    return _lines(rewriter, node, [first, f"self.{attribute} = {local}"])
+
+
+def _read_by_others(rewriter: Walk, attribute: str) -> bool:
+    """Whether another method of the class, or of one that derives from it, reads self.x."""
+    name, current = rewriter.classes[-1], rewriter.functions[0]
+    family = [*rewriter.program.ancestry(name), *rewriter.inference.descendants.get(name, ())]
+    methods = [m.node for c in family if c in rewriter.program.classes for m in rewriter.program.classes[c].methods.values()]
+    return any(
+        _is_own(n) and isinstance(n, ast.Attribute) and n.attr == attribute and isinstance(n.ctx, ast.Load)
+        for method in methods if method is not current for n in walk(method)
+    )  # fmt: skip
 
 
 def _attribute_of(node: ast.Assign) -> str:

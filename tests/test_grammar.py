@@ -125,6 +125,9 @@ def test_super_two_levels_up_in_graph_mode(sides: Callable[[str], Any]) -> None:
 def test_a_tensor_that_is_only_cast_is_read_under_a_local_name() -> None:
     head = "import torch\nfrom torch import nn\n\n\nclass Net(nn.Module):\n    def __init__(self):\n        super().__init__()\n        self.mean = torch.ones(3)\n\n"
     cast = convert_source(head + "    def forward(self, x):\n        self.mean = self.mean.type_as(x)\n        return x - self.mean\n")
-    assert "self.mean = mean\n        return x - mean\n" in cast.text and cast.diagnostics == ()
+    assert "        mean = self.mean.type_as(x)\n        return x - mean\n" in cast.text and cast.diagnostics == ()
+    body = "    def forward(self, x):\n        self.mean = self.mean.type_as(x)\n        return x - self.mean\n"
+    asked = convert_source(head + body + "\n    def centre(self):\n        return self.mean\n")
+    assert "        self.mean = mean\n        return x - mean\n" in asked.text
     grown = convert_source(head + "    def forward(self, x):\n        self.mean = self.mean + x\n        return x - self.mean\n")
     assert [d.code for d in grown.diagnostics] == ["MSP612"]
