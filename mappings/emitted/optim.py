@@ -61,7 +61,7 @@ class Optimizer(nn.Cell):
         self.skipped = []
         self.states = []
         self.trained = []
-        self.calls = 0
+        self.calls = [0]
         self.parameters = ()
         for group in groups:
             self.add_param_group(group)
@@ -111,10 +111,10 @@ class Optimizer(nn.Cell):
 
     def is_compiled(self):
         """Whether steps were made inside a larger compiled step, and not by calls of the optimizer."""
-        return bool(self.steps) and float(self.steps[0].asnumpy()) > self.calls
+        return bool(self.steps) and float(self.steps[0].asnumpy()) > self.calls[0]
 
     def __call__(self, gradients):
-        self.calls += 1
+        self.calls[0] += 1
         self.trained = [[p.requires_grad for p in group["params"]] for group in self.settings]
         return super().__call__(gradients)
 
@@ -171,7 +171,7 @@ class Optimizer(nn.Cell):
             group.update({k: v for k, v in saved[index].items() if k != "params"})
             made = [state_dict["state"][position + i]["step"] for i in range(len(self.states[index]))]
             self.steps[index].set_data(Tensor(float(max(made, default=0)), mindspore.float32))
-            self.calls = max(self.calls, int(max(made, default=0)))
+            self.calls[0] = max(self.calls[0], int(max(made, default=0)))
             self.skipped[index] = [int(max(made) - step) for step in made]
             for parameter, own in zip(group["params"], self.states[index]):
                 values = dict(state_dict["state"][position])

@@ -766,7 +766,7 @@ class Optimizer(nn.Cell):
         self.skipped = []
         self.states = []
         self.trained = []
-        self.calls = 0
+        self.calls = [0]
         self.parameters = ()
         for group in groups:
             self.add_param_group(group)
@@ -816,10 +816,10 @@ class Optimizer(nn.Cell):
 
     def is_compiled(self):
         """Whether steps were made inside a larger compiled step, and not by calls of the optimizer."""
-        return bool(self.steps) and float(self.steps[0].asnumpy()) > self.calls
+        return bool(self.steps) and float(self.steps[0].asnumpy()) > self.calls[0]
 
     def __call__(self, gradients):
-        self.calls += 1
+        self.calls[0] += 1
         self.trained = [[p.requires_grad for p in group["params"]] for group in self.settings]
         return super().__call__(gradients)
 
@@ -876,7 +876,7 @@ class Optimizer(nn.Cell):
             group.update({k: v for k, v in saved[index].items() if k != "params"})
             made = [state_dict["state"][position + i]["step"] for i in range(len(self.states[index]))]
             self.steps[index].set_data(Tensor(float(max(made, default=0)), mindspore.float32))
-            self.calls = max(self.calls, int(max(made, default=0)))
+            self.calls[0] = max(self.calls[0], int(max(made, default=0)))
             self.skipped[index] = [int(max(made) - step) for step in made]
             for parameter, own in zip(group["params"], self.states[index]):
                 values = dict(state_dict["state"][position])
@@ -1166,6 +1166,75 @@ class device:
         return hash(str(self))
 
 
+def protobuf_field(number, value):
+    """A field as it is written."""
+
+    def varint(value):
+        written = b""
+        while value > 127:
+            written, value = written + bytes([value & 127 | 128]), value >> 7
+        return written + bytes([value])
+
+    if isinstance(value, int):
+        return varint(number * 8) + varint(value)
+    if isinstance(value, tuple):
+        return varint(number * 8 + value[0]) + value[1]
+    return varint(number * 8 + 2) + varint(len(value)) + value
+
+
+def protobuf_fields(message):
+    """Number and value of each field: bytes, an integer, or the bytes of a fixed number after its wire type."""
+    at = 0
+
+    def varint():
+        nonlocal at
+        value = shift = 0
+        while True:
+            byte = message[at]
+            at += 1
+            value |= (byte & 127) << shift
+            shift += 7
+            if byte < 128:
+                return value
+
+    while at < len(message):
+        number, wire = divmod(varint(), 8)
+        if wire == 0:
+            yield number, varint()
+            continue
+        length = varint() if wire == 2 else {1: 8, 5: 4}[wire]
+        value = message[at : at + length]
+        at += length
+        yield number, value if wire == 2 else (wire, value)
+
+
+def onnx_with_names(model, input_names, output_names):
+    """A serialized ONNX model whose inputs and outputs have other names, in their order (onnx.proto3 has the field numbers)."""
+    graph = next(value for number, value in protobuf_fields(model) if number == 7)
+    parts = list(protobuf_fields(graph))
+
+    def name_in(message, field=1):
+        return next(bytes(value) for number, value in protobuf_fields(message) if number == field)
+
+    weights = {name_in(value, 8) for number, value in parts if number == 5}
+    inputs = [name for number, value in parts if number == 11 and (name := name_in(value)) not in weights]
+    outputs = [name_in(value) for number, value in parts if number == 12]
+    wanted = [name.encode() for name in (*input_names, *output_names)]
+    given = {**dict(zip(inputs, wanted)), **dict(zip(outputs, wanted[len(input_names) :]))}
+    inner = {value for number, part in parts if number == 1 for field, value in protobuf_fields(part) if field in (1, 2)}
+    for name in (inner | weights) - given.keys():
+        if name in given.values():  # a value inside of the network has the name already
+            given[name] = name + b"_inner"
+
+    def renamed(message, fields):
+        kept = ((number, given.get(value, value) if number in fields else value) for number, value in protobuf_fields(message))
+        return b"".join(protobuf_field(number, value) for number, value in kept)
+
+    fields = {1: (1, 2), 5: (8,), 11: (1,), 12: (1,), 13: (1,)}
+    body = b"".join(protobuf_field(n, renamed(v, fields[n]) if n in fields else v) for n, v in parts)
+    return b"".join(protobuf_field(n, body if n == 7 else v) for n, v in protobuf_fields(model))
+
+
 def export_network(model, args, f, input_names=None, output_names=None, file_format="ONNX"):
     """Writes a network for inputs of given shapes, as mindspore.export does, under exactly the given file name."""
     inputs = tuple(args) if isinstance(args, (tuple, list)) else (args,)
@@ -1174,7 +1243,11 @@ def export_network(model, args, f, input_names=None, output_names=None, file_for
     with tempfile.TemporaryDirectory() as folder:
         mindspore.export(model, *inputs, file_name=os.path.join(folder, "network"), file_format=file_format)
         (written,) = os.listdir(folder)
-        shutil.copyfile(os.path.join(folder, written), os.fspath(f))
+        with open(os.path.join(folder, written), "rb") as file:
+            data = file.read()
+    with open(os.fspath(f), "wb") as file:
+        named = file_format == "ONNX" and (input_names or output_names)
+        file.write(onnx_with_names(data, input_names or (), output_names or ()) if named else data)
     model.set_train(training)
 
 
