@@ -116,6 +116,8 @@ class Optimizer(nn.Cell):
     def __call__(self, gradients):
         self.calls[0] += 1
         self.trained = [[p.requires_grad for p in group["params"]] for group in self.settings]
+        if all(g is not None for g in gradients):
+            gradients = mindspore.mutable(tuple(gradients))  # a plain tuple is a constant, and GRAPH mode would compile each step anew
         return super().__call__(gradients)
 
     def construct(self, gradients):
