@@ -347,7 +347,9 @@ class Program:
             return self.resolve(module, node.id)
         if isinstance(node, ast.Attribute):
             base = self.dotted(module, node.value)
-            if base is None or (base in self.table.rows and self.table.rows[base][0].kind == "value"):
+            if base is None:
+                return None
+            if base in self.table.rows and self.table.rows[base][0].kind == "value" and f"{base}.{node.attr}" not in self.table.rows:
                 return None  # torch.__version__.split is a text's method
             return self.member(base, node.attr)
         return None

@@ -95,7 +95,7 @@ class Binding(Walk):
             return "None"
         if row.name in ("torch.nn.Sequential", "torch.nn.ModuleList") and self._needs_own_container(node, row):
             return self._adapter_call(node, row, receiver)
-        if self._ignores_flag(node) and "requires_grad" in bound:
+        if self._ignores_flag(node, row) and "requires_grad" in bound:
             bound["requires_grad"] = Argument(K.BOOL, False)
             written.pop("requires_grad", None)
         for guard in row.require:
@@ -120,10 +120,11 @@ class Binding(Walk):
         parent = self.parents.get(id(node))
         return isinstance(parent, ast.Call) and node in parent.args and self.resolve(parent.func) == "torch.nn.Parameter"
 
-    def _ignores_flag(self, node: ast.Call) -> bool:
+    def _ignores_flag(self, node: ast.Call, row: Row) -> bool:
         """Whether the flag of a new tensor counts for nothing: a parameter has its own, and what a network makes on its way is no
         input of a gradient (asking for one by .grad or torch.autograd.grad is named where it is asked)."""
-        return self._is_made_parameter(node) or in_network(self)
+        makes = any("requires_grad" in guard.that for guard in row.require)  # not so where a layer is frozen or freed
+        return makes and (self._is_made_parameter(node) or in_network(self))
 
     def _needs_own_container(self, node: ast.Call, row: Row) -> bool:
         """Whether MindSpore's container would misname, refuse or lose what this one holds."""
@@ -237,7 +238,7 @@ class Binding(Walk):
             return None
         edits = [e for a in [*node.args, *(k.value for k in node.keywords)] for e in self.visit(a)]
         edits += self._torch_keywords(node, row)
-        if any("requires_grad" in guard.that for guard in row.require) and self._ignores_flag(node):
+        if self._ignores_flag(node, row):
             edits += [Edit(*self.span(k.value), "False") for k in node.keywords if k.arg == "requires_grad"]
         start, end = self.span(node)
         open_at = self.module.data.index(b"(", self.span(node.func)[1])
