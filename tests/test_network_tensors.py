@@ -65,3 +65,9 @@ def test_floats_and_scripts_divide_as_they_are_written() -> None:
     assert "astype" not in convert_source(script).text
     outside = "import torch\n\n\ndef main():\n    x = torch.tensor(2.0, requires_grad=True)\n    return x\n"
     assert [d.code for d in convert_source(outside).diagnostics] == ["MSP201"]
+
+
+def test_a_layer_that_is_freed_in_forward_is_not_frozen() -> None:
+    text = "import torch\n\n\nclass Net(torch.nn.Module):\n    def __init__(self):\n        super().__init__()\n        self.head = torch.nn.Linear(2, 3)\n\n"
+    text += "    def forward(self, x):\n        self.head.requires_grad_()\n        return self.head(x)\n"
+    assert "module_requires_grad_(self.head)" in convert_source(text).text
