@@ -526,6 +526,7 @@ def _bind_named_imports(program: Program) -> None:
 
 
 def _index(program: Program, module: Module) -> None:
+    fallbacks = _fallbacks(module.tree.body)
     for node in _module_level(module.tree.body):
         if isinstance(node, ast.Import):
             for alias in node.names:
@@ -535,7 +536,7 @@ def _index(program: Program, module: Module) -> None:
                     top = alias.name.partition(".")[0]
                     module.imports[top] = top
         elif isinstance(node, ast.ImportFrom):
-            _index_from(program, module, node)
+            _index_from(program, module, node, fallback=id(node) in fallbacks)
         elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
             module.bound.add(node.name)
             module.imports.pop(node.name, None)
@@ -573,7 +574,7 @@ def absolute(module: Module, node: ast.ImportFrom) -> str:
     return ".".join([*parts, *([node.module] if node.module else [])])
 
 
-def _index_from(program: Program, module: Module, node: ast.ImportFrom) -> None:
+def _index_from(program: Program, module: Module, node: ast.ImportFrom, *, fallback: bool = False) -> None:
     source = absolute(module, node)
     # a script beside its modules imports them by their bare names
     if not node.level and source and source.partition(".")[0] not in program.modules and module.package:
@@ -583,9 +584,19 @@ def _index_from(program: Program, module: Module, node: ast.ImportFrom) -> None:
     for alias in node.names:
         if alias.name == "*":
             module.stars.append(source)
-        else:
+        elif not (fallback and _is_torch_row(program, module.imports.get(alias.asname or alias.name))):
             module.imports[alias.asname or alias.name] = f"{source}.{alias.name}" if source else alias.name
             module.bound.discard(alias.asname or alias.name)
+
+
+def _is_torch_row(program: Program, name: str | None) -> bool:
+    return name is not None and program.is_torch(name) and program.canonical(name) is not None
+
+
+def _fallbacks(body: list[ast.stmt]) -> set[int]:
+    """What stands in the handlers of tried statements: it runs where torch is too old for what was tried."""
+    tried = [node for node in _module_level(body) if isinstance(node, ast.Try)]
+    return {id(s) for node in tried for handler in node.handlers for s in _module_level(handler.body)}
 
 
 def _module_level(body: list[ast.stmt]) -> Iterator[ast.stmt]:

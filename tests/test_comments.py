@@ -47,3 +47,21 @@ def test_numbers_in_text_stay_as_they_are_without_torch() -> None:
 def test_a_tensor_in_text_becomes_a_number_in_any_file() -> None:
     files = {"show.py": 'def show(loss):\n    return f"{loss:.1f}"\n', "net.py": "import torch\nfrom show import show\n\nshow(torch.zeros(1))\n"}
     assert "{loss.item():.1f}" in convert_tree(files).files["show.py"]
+
+
+def test_comments_of_a_tried_import_stay() -> None:
+    source = """from torch import nn
+
+try:  # first
+    # newer
+    from torch.nn.utils.parametrizations import weight_norm  # here
+except ImportError:  # older
+    from torch.nn.utils import weight_norm  # there
+# end
+
+def f():
+    return weight_norm(nn.Conv1d(2, 3, 1))
+"""
+    text = convert_source(source).text
+    assert [text.count(f"# {word}") for word in ("first", "newer", "here", "older", "there", "end")] == [1] * 6
+    assert "pass" not in text.split("def f")[0]

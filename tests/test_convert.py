@@ -178,6 +178,19 @@ def test_a_tried_import_keeps_both_branches() -> None:
     assert "try:\n    HAS = True\nexcept ImportError:\n" in text
 
 
+@pytest.mark.parametrize(
+    ("tried", "otherwise", "called"),
+    [
+        ("torch.nn.utils.parametrizations", "torch.nn.utils", "ms_extras.parametrized_weight_norm("),
+        ("torch.nn.utils.newest", "torch.nn.utils", "ms_extras.weight_norm("),
+        ("apex.norms", "torch.nn.utils", "ms_extras.weight_norm("),
+    ],
+)
+def test_what_is_tried_first_is_meant_where_torch_has_it(tried: str, otherwise: str, called: str) -> None:
+    text = f"from torch import nn\n\ntry:\n    from {tried} import weight_norm\nexcept ImportError:\n    from {otherwise} import weight_norm\n\n"
+    assert called in ported(text + "\ndef f():\n    return weight_norm(nn.Conv1d(2, 3, 1))\n")
+
+
 def test_relative_imports_and_packages() -> None:
     tree = convert_tree(
         {

@@ -6,6 +6,7 @@ import ast
 from collections.abc import Iterator
 
 from porter import kinds as K
+from porter.comments import with_comments
 from porter.grammar import statement_edits
 from porter.guards import constant_of
 from porter.no_grad import assigned_tensors, returns_to_stop, unstopped
@@ -193,7 +194,12 @@ class Statements(Calls):
         if body_start <= self.span(handler)[0]:
             return self.children(node)
         text = self.splice(body_start, self.span(last)[1], self.visit_body(handler.body))
-        return [Edit(start, end, dedent(text, first.col_offset - node.col_offset).lstrip(" \t"))]
+        text = dedent(text, first.col_offset - node.col_offset).lstrip(" \t")
+        kept = with_comments(self, node, [Edit(start, end, text)])
+        if text.strip() == "pass" and self._removable(node):
+            comments = kept[0].text.removesuffix(text).rstrip()
+            return [Edit(start, end, comments)] if comments else self._statement(node, "")
+        return kept
 
     def _torch_names(self, body: list[ast.stmt]) -> set[str]:
         found: set[str] = set()
