@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
-from pathlib import Path
+from collections.abc import Callable
+from typing import Any
 
 import mindspore as ms
 import numpy as np
@@ -28,34 +27,20 @@ class Net(nn.Module):
 """
 
 
-def test_integers_divide_to_float32_in_a_graph(tmp_path: Path) -> None:
+def test_integers_divide_to_float32_in_a_graph(sides: Callable[[str], Any]) -> None:
     import torch
 
-    result = convert_source(SOURCE, path="divided.py")
-    assert not result.diagnostics
-    assert "places.astype(mindspore.float32) / (n - 1)" in result.text
-    (tmp_path / "divided.py").write_text(SOURCE, "utf-8")
-    (tmp_path / "ported_divided.py").write_text(result.text, "utf-8")
-    (tmp_path / "ms_extras.py").write_text(result.extras, "utf-8")
-    sys.path.insert(0, str(tmp_path))
+    original, ported, text = sides(SOURCE)
+    assert "places.astype(mindspore.float32) / (n - 1)" in text
+    x = np.arange(8, dtype=np.float32).reshape(2, 4)
+    expected = original.Net()(torch.tensor(x)).detach().numpy()
+    ms.set_context(mode=ms.GRAPH_MODE)
     try:
-        modules = []
-        for name in ("divided", "ported_divided"):
-            spec = importlib.util.spec_from_file_location(name, tmp_path / f"{name}.py")
-            assert spec is not None and spec.loader is not None
-            modules.append(importlib.util.module_from_spec(spec))
-            sys.modules[name] = modules[-1]
-            spec.loader.exec_module(modules[-1])
-        x = np.arange(8, dtype=np.float32).reshape(2, 4)
-        expected = modules[0].Net()(torch.tensor(x)).detach().numpy()
-        ms.set_context(mode=ms.GRAPH_MODE)
-        got = modules[1].Net()(ms.Tensor(x))
+        got = ported.Net()(ms.Tensor(x))
         assert got.dtype == ms.float32
         np.testing.assert_allclose(got.asnumpy(), expected, rtol=1e-5)
     finally:
         ms.set_context(mode=ms.PYNATIVE_MODE)
-        sys.path.remove(str(tmp_path))
-        sys.modules.pop("ms_extras", None)
 
 
 def test_floats_and_scripts_divide_as_they_are_written() -> None:
