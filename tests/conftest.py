@@ -57,3 +57,15 @@ def sides(tmp_path: Path) -> Iterator[Callable[[str], Sides]]:
 
     yield load
     sys.modules.pop("ms_extras", None)
+
+
+_module_at_hand: object = None
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """The emitted module of one test file is not that of the next."""
+    global _module_at_hand
+    if item.path != _module_at_hand:
+        _module_at_hand = item.path
+        sys.modules.pop("ms_extras", None)
