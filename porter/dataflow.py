@@ -5,18 +5,9 @@ from __future__ import annotations
 import ast
 from collections.abc import Callable, Iterator
 
-from porter.nodes import children, walk
+from porter.nodes import children, dotted_text, walk
 
 GROWING = frozenset(["append", "extend", "insert", "add", "update"])
-
-
-def dotted(node: ast.AST) -> str | None:
-    if isinstance(node, ast.Name):
-        return node.id
-    if isinstance(node, ast.Attribute):
-        base = dotted(node.value)
-        return f"{base}.{node.attr}" if base else None
-    return None
 
 
 def names_read(node: ast.AST) -> set[str]:
@@ -29,12 +20,12 @@ def names_read(node: ast.AST) -> set[str]:
             continue
         if isinstance(current, ast.Attribute) and current.attr == "data" and isinstance(current.ctx, ast.Load):
             continue
-        key = dotted(current) if isinstance(current, ast.Attribute) else None
+        key = dotted_text(current) if isinstance(current, ast.Attribute) else None
         if key and isinstance(current.ctx, ast.Load):  # type: ignore[attr-defined]
             found.add(key)
         if isinstance(current, ast.Name) and isinstance(current.ctx, ast.Load):
             found.add(current.id)
-        if isinstance(current, ast.AugAssign) and (target := dotted(current.target)):
+        if isinstance(current, ast.AugAssign) and (target := dotted_text(current.target)):
             found.add(target)
         stack.extend(children(current))
     return found
@@ -52,7 +43,7 @@ def names_bound(node: ast.stmt) -> set[str]:
     for child in walk(node):
         if isinstance(child, ast.Name | ast.Attribute | ast.Subscript) and isinstance(child.ctx, ast.Store):
             base = child.value if isinstance(child, ast.Subscript) else child
-            key = dotted(base)
+            key = dotted_text(base)
             if key:
                 found.add(key)
     return found
@@ -63,7 +54,7 @@ def containers_grown(node: ast.stmt) -> set[str]:
     found = set()
     for child in walk(node):
         if isinstance(child, ast.Call) and isinstance(child.func, ast.Attribute) and child.func.attr in GROWING:
-            key = dotted(child.func.value)
+            key = dotted_text(child.func.value)
             if key:
                 found.add(key)
     return found

@@ -15,6 +15,7 @@ import libcst as cst
 
 from porter import kinds as K
 from porter.guards import UNKNOWN, Argument, evaluate_node
+from porter.nodes import dotted_text
 from porter.signature import Signature, parse_signature
 from porter.table import Alternative, Row, emitted_definitions, mappings_directory, pure_definitions
 
@@ -152,14 +153,14 @@ def _call(tree: ast.Call, site: Site) -> str:
 
 
 def _function_text(node: ast.expr, site: Site) -> str:
-    dotted = _dotted(node)
+    dotted = dotted_text(node)
     if dotted is not None and dotted.startswith(("mindspore.", "numpy.", "emitted.", "typing.")):
         return site.spell(dotted)
     return _expression(node, site, tight=True)
 
 
 def _target_signature(node: ast.expr, site: Site) -> Signature | None:
-    dotted = _dotted(node)
+    dotted = dotted_text(node)
     if dotted is None:
         return None
     if dotted.startswith("emitted."):
@@ -462,7 +463,7 @@ class _Marker(ast.NodeTransformer):
         ) or (isinstance(parent, ast.Subscript) and node is parent.value)
 
     def visit_Attribute(self, node: ast.Attribute) -> ast.AST:
-        dotted = _dotted(node)
+        dotted = dotted_text(node)
         if dotted is not None and dotted.startswith(("mindspore.", "numpy.", "emitted.", "typing.")):
             return self.owner.mark(self.site.spell(dotted), False)
         return self.generic_visit(node)
@@ -597,12 +598,3 @@ def _closes_at_end(text: str) -> bool:
         if level == 0:
             return index == len(text) - 1
     return False
-
-
-def _dotted(node: ast.expr) -> str | None:
-    if isinstance(node, ast.Name):
-        return node.id
-    if isinstance(node, ast.Attribute):
-        base = _dotted(node.value)
-        return f"{base}.{node.attr}" if base else None
-    return None

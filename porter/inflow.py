@@ -8,8 +8,8 @@ from __future__ import annotations
 import ast
 from collections.abc import Callable
 
-from porter.dataflow import containers_grown, dotted, names_bound, names_read
-from porter.nodes import walk
+from porter.dataflow import containers_grown, names_bound, names_read
+from porter.nodes import dotted_text, walk
 
 Found = dict[str, None]
 
@@ -60,8 +60,8 @@ class Inflow:
         if not hit:
             return
         if self.carries(node) and not _cut(node):
-            names = [n for n in _targets(node) if dotted(n) in hit and self.holds(n)]
-            self.found |= dict.fromkeys(str(dotted(n)) for n in names)
+            names = [n for n in _targets(node) if dotted_text(n) in hit and self.holds(n)]
+            self.found |= dict.fromkeys(str(dotted_text(n)) for n in names)
         plain = node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
         needed -= {n for t in plain for n in _names(t)} - names_read(node)
         if not _cut(node) and not (plain and all(map(self.bare, plain))):

@@ -45,3 +45,13 @@ def _collect(node: ast.AST, found: list[ast.AST]) -> None:
             found += [v for v in value if isinstance(v, ast.AST)]
         elif isinstance(value, ast.AST):
             found.append(value)
+
+
+def dotted_text(node: ast.AST) -> str | None:
+    """`a.b.c` as text; None for anything but names and their attributes."""
+    if isinstance(node, ast.Name):
+        return node.id
+    if isinstance(node, ast.Attribute):
+        base = dotted_text(node.value)
+        return f"{base}.{node.attr}" if base else None
+    return None

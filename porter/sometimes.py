@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from porter import kinds as K
 from porter.kinds import ANY
 from porter.nodes import walk
-from porter.unreached import holds_parameters, is_decaying
+from porter.unreached import holds_parameters, is_decaying, trains_with
 
 if TYPE_CHECKING:
     from porter.rewrite.rewriter import Rewriter
@@ -24,7 +24,7 @@ LEAVING = (ast.Continue, ast.Return, ast.Break, ast.Raise)
 def check_branches(rewriter: Rewriter, node: ast.ClassDef) -> None:
     """Reports members with parameters that forward uses on some draws of a random number, or values of a tensor, only."""
     forward = next((m for m in node.body if isinstance(m, ast.FunctionDef) and m.name == "forward"), None)
-    if forward is None or not any(rewriter._is_cell(c) for c in rewriter.classes) or not _moves(rewriter):
+    if forward is None or not any(rewriter._is_cell(c) for c in rewriter.classes) or not trains_with(rewriter.program, _moving):
         return
     drawn = _drawn_names(rewriter, forward)
     sure, unsure = _uses(rewriter, forward.body, drawn)
@@ -130,19 +130,6 @@ def _drawn_names(rewriter: Rewriter, root: ast.AST) -> set[str]:
 def _is_number(rewriter: Rewriter, value: ast.expr) -> bool:
     """Whether a value may be asked in a condition: a number, or a tensor that is nothing but one draw."""
     return not K.is_tensor(rewriter.kinds(value)) or isinstance(value, ast.Call)
-
-
-def _moves(rewriter: Rewriter) -> bool:
-    """Whether the program goes backward and makes an optimizer that a gradient of zero moves."""
-    cached: bool | None = getattr(rewriter.program, "_moves", None)
-    if cached is None:
-        modules = rewriter.program.modules.values()
-        cached = any(b".backward(" in m.data for m in modules) and any(
-            _moving(rewriter.program.dotted(m, n.func) or "", n)
-            for m in modules if b"optim" in m.data for n in walk(m.tree) if isinstance(n, ast.Call)
-        )
-        rewriter.program._moves = cached  # type: ignore[attr-defined]
-    return cached
 
 
 def _moving(name: str, call: ast.Call) -> bool:

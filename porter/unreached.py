@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from porter import kinds as K
@@ -12,6 +12,7 @@ from porter.kinds import ANY
 from porter.nodes import walk
 
 if TYPE_CHECKING:
+    from porter.program import Program
     from porter.rewrite.rewriter import Rewriter
 
 PARAMETER = "torch.nn.Parameter"
@@ -23,7 +24,7 @@ SETTING_UP = ("init", "_init", "reset_", "_reset")
 
 def check_members(rewriter: Rewriter, node: ast.ClassDef) -> None:
     """Reports members with parameters that no code of the program uses, where an optimizer decays weights."""
-    if not any(rewriter._is_cell(c) for c in rewriter.classes) or not _decays(rewriter):
+    if not any(rewriter._is_cell(c) for c in rewriter.classes) or not trains_with(rewriter.program, is_decaying):
         return
     used = _used(rewriter)
     for target, value in _members(node):
@@ -56,17 +57,16 @@ def holds_parameters(rewriter: Rewriter, value: ast.expr) -> bool:
     return modules and has_parameters(rewriter, known)
 
 
-def _decays(rewriter: Rewriter) -> bool:
-    """Whether the program goes backward and makes an optimizer with weight decay."""
-    cached: bool | None = getattr(rewriter.program, "_decays", None)
-    if cached is None:
-        modules = rewriter.program.modules.values()
-        cached = any(b".backward(" in m.data for m in modules) and any(
-            is_decaying(rewriter.program.dotted(m, n.func) or "", n)
+def trains_with(program: Program, question: Callable[[str, ast.Call], bool]) -> bool:
+    """Whether the program goes backward and calls something of which a question about its name and arguments holds."""
+    known: dict[str, bool] = program.__dict__.setdefault("_trains_with", {})
+    if question.__name__ not in known:
+        modules = program.modules.values()
+        known[question.__name__] = any(b".backward(" in m.data for m in modules) and any(
+            question(program.dotted(m, n.func) or "", n)
             for m in modules if b"optim" in m.data for n in walk(m.tree) if isinstance(n, ast.Call)
         )
-        rewriter.program._decays = cached  # type: ignore[attr-defined]
-    return cached
+    return known[question.__name__]
 
 
 def is_decaying(name: str, call: ast.Call) -> bool:

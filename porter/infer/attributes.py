@@ -8,8 +8,9 @@ import builtins
 from porter import kinds as K
 from porter.functions import is_function
 from porter.infer.narrowing import Narrowing
-from porter.infer.state import BARE, CONTAINERS, Scope, dotted_key
+from porter.infer.state import BARE, CONTAINERS, Scope
 from porter.kinds import ANY, NOTHING, Kind, Kinds, join, one
+from porter.nodes import dotted_text
 from porter.packed import PACKED
 from porter.program import Function
 from porter.recognize import TENSOR_ATTRIBUTES, class_of
@@ -72,7 +73,7 @@ class Attributes(Narrowing):
 
     def _of_Attribute(self, node: ast.Attribute, scope: Scope) -> Kinds:
         base = self.eval(node.value, scope)
-        key = dotted_key(node)
+        key = dotted_text(node)
         if key and key in scope.env:
             return scope.env[key]
         if node.attr in TENSOR_ATTRIBUTES and K.without_none(base) & ANY:

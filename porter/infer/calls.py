@@ -8,10 +8,11 @@ from porter import kinds as K
 from porter.functions import context_place
 from porter.infer.annotations import instance_of
 from porter.infer.results import Results
-from porter.infer.state import CONTAINERS, GROWING, Call, Scope, dotted_key, is_unsure, method_class
+from porter.infer.state import CONTAINERS, GROWING, Call, Scope, is_unsure, method_class
 from porter.infer.varying import CHECKPOINT, checkpointed, function_result, layer_result
 from porter.kinds import ANY, NOTHING, Kind, Kinds, join, one
 from porter.loaders import LOADER, loader_object
+from porter.nodes import dotted_text
 from porter.packed import recurrent_result
 from porter.program import Function
 from porter.recognize import is_module_call, is_tensor_call, only_tensors_have
@@ -70,7 +71,7 @@ class Calls(Results):
         else:
             return NOTHING
         self.recognized[id(func.value)] = recognized
-        key = dotted_key(func.value)
+        key = dotted_text(func.value)
         if key and (key in scope.env or "." in key):
             scope.env[key] = recognized
         return recognized

@@ -6,9 +6,10 @@ import ast
 
 from porter import kinds as K
 from porter.infer.annotations import BUILTIN_INSTANCES, instance_of
-from porter.infer.state import Env, Scope, dotted_key
+from porter.infer.state import Env, Scope
 from porter.infer.targets import Targets
 from porter.kinds import ANY, Kind, Kinds, join, one
+from porter.nodes import dotted_text
 from porter.recognize import class_name_test
 
 
@@ -33,7 +34,7 @@ class Narrowing(Targets):
         elif (asked := class_name_test(test)) is not None:
             self._narrow_class_name(*asked, scope, yes)
         elif isinstance(test, ast.Compare) and len(test.ops) == 1 and is_none(test.comparators[0]):
-            key = dotted_key(test.left)
+            key = dotted_text(test.left)
             if key:
                 known = self.eval(test.left, scope)
                 if isinstance(test.ops[0], ast.IsNot):
@@ -46,11 +47,11 @@ class Narrowing(Targets):
             if len(test.args) == 2:
                 self._narrow_isinstance(test.args[0], test.args[1], scope, yes, no)
         elif isinstance(test, ast.Call) and self.program.dotted(scope.module, test.func) == "torch.is_tensor":
-            key = dotted_key(test.args[0]) if test.args else None
+            key = dotted_text(test.args[0]) if test.args else None
             if key:
                 yes[key] = K.TENSOR
         elif isinstance(test, ast.Name | ast.Attribute):
-            key = dotted_key(test)
+            key = dotted_text(test)
             if key:
                 known = self.eval(test, scope)
                 yes[key] = known - K.NONE or known
@@ -69,7 +70,7 @@ class Narrowing(Targets):
                 yes[subject] = join(*(one("object", f) for f in [*found, *own]))
 
     def _narrow_isinstance(self, subject: ast.expr, against: ast.expr, scope: Scope, yes: Env, no: Env) -> None:
-        key = dotted_key(subject)
+        key = dotted_text(subject)
         if key is None:
             return
         known = self.eval(subject, scope)

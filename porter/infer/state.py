@@ -138,12 +138,3 @@ def merge(left: Env, right: Env) -> Env:
         if "." in name:
             del merged[name]
     return merged
-
-
-def dotted_key(node: ast.AST) -> str | None:
-    if isinstance(node, ast.Name):
-        return node.id
-    if isinstance(node, ast.Attribute):
-        base = dotted_key(node.value)
-        return f"{base}.{node.attr}" if base else None
-    return None

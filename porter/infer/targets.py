@@ -6,8 +6,9 @@ import ast
 
 from porter import kinds as K
 from porter.infer.parameters import Parameters
-from porter.infer.state import BARE, Scope, dotted_key
+from porter.infer.state import BARE, Scope
 from porter.kinds import NOTHING, Kind, Kinds, join
+from porter.nodes import dotted_text
 
 
 class Targets(Parameters):
@@ -33,7 +34,7 @@ class Targets(Parameters):
             for kind in base:
                 if kind.name == "object" and (kind.of in self.program.classes or kind.of == BARE):
                     self.write(("attr", kind.of, target.attr), value)
-            dotted = dotted_key(target)
+            dotted = dotted_text(target)
             if dotted:
                 scope.env[dotted] = value
         elif isinstance(target, ast.Tuple | ast.List):
