@@ -21,7 +21,8 @@ class Kind:
     def __post_init__(self) -> None:
         # the hash of a text changes from process to process, and with it the order of sets, and the outcome where joins widen
         object.__setattr__(self, "_hash", hash((crc32("\0".join((self.name, self.of, *self.fields)).encode()), self.items)))
-        object.__setattr__(self, "depth", 1 + max(map(depth, self.items), default=0))
+        named = self.name == "tuple" and bool(self.of)  # a program's own named tuple, which is no deeper than what it holds
+        object.__setattr__(self, "depth", (not named) + max(map(depth, self.items), default=0))
 
     def __hash__(self) -> int:
         return self._hash  # type: ignore[attr-defined, no-any-return]

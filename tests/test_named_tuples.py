@@ -57,3 +57,77 @@ def test_names_stay_outside_of_graphs(tmp_path: Path, mode: int) -> None:
         np.testing.assert_allclose(cell(ms.Tensor(x)).asnumpy(), original(torch.tensor(x)).detach().numpy(), rtol=1e-5, atol=1e-6)
     finally:
         ms.set_context(mode=ms.PYNATIVE_MODE)
+
+
+STATIC = """import collections
+from typing import NamedTuple
+
+import torch
+from torch import nn
+
+Block = collections.namedtuple("Block", ["width", "stride", "scale"])
+Block.__new__.__defaults__ = (None,) * len(Block._fields)
+
+
+class Sides(NamedTuple):
+    left: torch.Tensor
+    factor: float = 0.5
+
+
+class Layer(nn.Module):
+    def __init__(self, block):
+        super().__init__()
+        self.block = block
+        self.head = nn.Linear(block.width, block.width)
+
+    def forward(self, x):
+        if self.block.stride == 1 and self.block.scale:
+            x = x + self.head(x) * self.block.scale
+        return Sides(x)
+
+
+def decoded(texts):
+    return [Block(width=int(t[0]), stride=[int(t[1])], scale=float(t[2])) for t in texts], len(texts)
+
+
+class Net(nn.Module):
+    def __init__(self, blocks, settings):
+        super().__init__()
+        self.settings = settings
+        self.layer = Layer(blocks[0]._replace(stride=1))
+
+    def forward(self, x):
+        sides = self.layer(x)
+        return sides.left * sides.factor + self.settings.stride
+
+    @classmethod
+    def new(cls):
+        blocks, _ = decoded(["342"])
+        return cls(blocks, Plain())
+
+
+class Plain:
+    stride = 2.0
+"""
+
+
+def test_fields_are_known_without_a_run() -> None:
+    result = convert_source(STATIC, path="net.py")
+    assert "self.block[1] == 1 and self.block[2]" in result.text and "sides[0] * sides[1]" in result.text
+    assert "nn.Dense(block.width, block.width)" in result.text, "outside of the network names stay"
+    assert "self.settings.stride" in result.text, "an object of the same attribute is no tuple"
+
+
+@pytest.mark.parametrize("mode", [ms.PYNATIVE_MODE, ms.GRAPH_MODE], ids=["pynative", "graph"])
+def test_fields_without_a_run_have_equal_values(tmp_path: Path, mode: int) -> None:
+    result = convert_source(STATIC, path="net.py")
+    original = load_source(tmp_path / "sides", f"original_static_{mode}", STATIC, "").Net.new()
+    cell = load_source(tmp_path / "sides", f"ported_static_{mode}", result.text, result.extras).Net.new()
+    cell.layer.head.weight.set_data(ms.Tensor(original.layer.head.weight.detach().numpy()))
+    cell.layer.head.bias.set_data(ms.Tensor(original.layer.head.bias.detach().numpy()))
+    x = np.random.default_rng(4).normal(size=(2, 3)).astype(np.float32)
+    ms.set_context(mode=mode)
+    try:
+        np.testing.assert_allclose(cell(ms.Tensor(x)).asnumpy(), original(torch.tensor(x)).detach().numpy(), rtol=1e-5, atol=1e-6)
+    finally:
+        ms.set_context(mode=ms.PYNATIVE_MODE)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 
 from porter import kinds as K
+from porter.infer import named_tuples
 from porter.infer.state import SOME_MODULE, Scope, State
 from porter.kinds import ANY, NOTHING, Kind, Kinds, join, one
 from porter.loaders import annotated_object
@@ -55,7 +56,7 @@ class Annotations(State):
         if name in ("numpy.ndarray",):
             return K.NDARRAY
         if name in self.program.classes or any(r.kind == "module" for r in self.table.get(name or "")):
-            return instance_of(name or "")
+            return named_tuples.of_class(self, self.program.classes.get(name or "")) or instance_of(name or "")
         if short in BUILTIN_INSTANCES and (name is None or not self.program.is_torch(name)):
             return BUILTIN_INSTANCES[short]
         return annotated_object(self, name) or ANY

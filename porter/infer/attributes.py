@@ -102,8 +102,12 @@ class Attributes(Narrowing):
             if found is not None:
                 return one("bound", found[1].name, (one("object", kind.of),))
             return self._module_member(kind.of, name) or ANY
+        if kind.name == "named_class":
+            return ANY
         if name in kind.fields:
             return kind.items[kind.fields.index(name)]
+        if kind.name == "tuple" and kind.of in self.program.classes:
+            return self._object_attribute(Kind("object", kind.of), name)  # a method or property of a named tuple's own class
         if kind.name in ("list", "tuple", "dict", "str", "set", "Size", "iterator"):
             return one("builtin_method", name, (frozenset({kind}),))
         if kind.name == "ndarray":

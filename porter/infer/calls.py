@@ -6,6 +6,7 @@ import ast
 
 from porter import kinds as K
 from porter.functions import context_place
+from porter.infer import named_tuples
 from porter.infer.annotations import instance_of
 from porter.infer.results import Results
 from porter.infer.state import CONTAINERS, GROWING, Call, Scope, is_unsure, method_class
@@ -86,8 +87,14 @@ class Calls(Results):
                     return one("super", kind.of)
         return one("super", owner.name) if owner is not None else ANY
 
+    def _call_named_class(self, kind: Kind, call: Call, scope: Scope) -> Kinds:
+        return named_tuples.instance(kind, call)
+
     def _call_class(self, kind: Kind, call: Call, scope: Scope) -> Kinds:
         if kind.of in self.program.classes:
+            made = named_tuples.of_class(self, self.program.classes[kind.of])
+            if made:
+                return made
             found = self.program.method(kind.of, "__init__")
             if found is not None:
                 self._pass(found[1], call, skip=1)

@@ -38,6 +38,10 @@ class Parameters(Annotations):
                 continue
             if index == 0 and function.owner is not None and not static:
                 is_class = any(ast.unparse(d) == "classmethod" for d in function.decorators)
+                passed = self.read(("param", function.name, argument.arg))
+                if argument.arg not in ("self", "cls") and passed and not K.names(passed) & {"object", "class"}:
+                    env[argument.arg] = passed  # a function in a class that is only called as Class.function(value)
+                    continue
                 env[argument.arg] = one("class" if is_class else "object", function.owner.name)
                 continue
             kinds = self._parameter(function, argument, defaults.get(argument.arg), scope)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 
 from porter import kinds as K
+from porter.infer import named_tuples
 from porter.infer.expressions import Expressions
 from porter.infer.state import GROWING, Call, Scope
 from porter.infer.varying import function_result
@@ -101,6 +102,8 @@ class Results(Expressions):
     def _call_builtin_method(self, kind: Kind, call: Call, scope: Scope) -> Kinds:
         holder = kind.items[0]
         name = next(iter(holder)).name
+        if kind.of == "_replace":
+            return named_tuples.replaced(holder, call)
         if kind.of in ("append", "extend", "insert", "add", "appendleft") and call.positional:
             self._grown(call, scope)
             return K.NONE
@@ -132,6 +135,8 @@ class Results(Expressions):
         root, _, last = kind.of.partition(".")
         if kind.of in ("functools.partial",) and call.positional:
             return one("partial", items=(call.positional[0],))
+        if kind.of in named_tuples.MAKERS:
+            return named_tuples.made_class(call, scope)
         if kind.of in ("copy.deepcopy", "copy.copy") and call.positional:
             return call.positional[0]
         if root == "time":
