@@ -9,12 +9,14 @@ from porter import kinds as K
 from porter.expression import is_primary
 from porter.grammar import in_network
 from porter.nodes import walk
+from porter.old_types import old_dtype
 from porter.rewrite.edits import Edit
 from porter.trace import span_of
 
 if TYPE_CHECKING:
     from porter.rewrite.walk import Walk
 
+_WHOLE = ("mindspore.int", "mindspore.uint", "mindspore.bool")
 _CASTS = frozenset({"bool", "byte", "char", "short", "int", "long"})
 _CONVERSIONS = frozenset({"to", "type", "type_as"})
 _WHOLE_DTYPES = frozenset({"bool", "uint8", "int8", "int16", "int32", "int64", "short", "int", "long"})
@@ -64,6 +66,8 @@ def _in_computation(at: Walk) -> bool:
 
 def _casts_to_whole(at: Walk, node: ast.Call, func: ast.Attribute) -> bool:
     if func.attr in _CASTS:
+        return True
+    if func.attr == "type" and node.args and (old_dtype(at, node.args[0]) or "").startswith(_WHOLE):
         return True
     if func.attr not in _CONVERSIONS:
         return False

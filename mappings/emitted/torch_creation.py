@@ -92,6 +92,19 @@ def BoolTensor(*data):
     return _legacy(data, mindspore.bool_)
 
 
+_OLD_TYPES = {
+    "FloatTensor": mindspore.float32, "DoubleTensor": mindspore.float64, "HalfTensor": mindspore.float16, "LongTensor": mindspore.int64,
+    "IntTensor": mindspore.int32, "ShortTensor": mindspore.int16, "CharTensor": mindspore.int8, "ByteTensor": mindspore.uint8,
+    "BoolTensor": mindspore.bool_,
+}  # fmt: skip
+
+
+def typed(input, dtype):
+    """torch.Tensor.type with a dtype, or with one of the old constructors such as FloatTensor."""
+    cast = input.astype(_OLD_TYPES.get(getattr(dtype, "__name__", None), dtype))
+    return cast if cast.is_floating_point() else ops.stop_gradient(cast)
+
+
 def _window(values, window_length, periodic, dtype):
     """Values of a window function: periodic windows are one longer and lose the last point."""
     values = np.ones(1) if window_length == 1 else values[:window_length]

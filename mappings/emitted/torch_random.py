@@ -40,7 +40,7 @@ def randperm(n, *, generator=None, out=None, dtype=None, layout=None, device=Non
     return ops.argsort(ops.rand(n)).astype(mindspore.int64 if dtype is None else dtype)
 
 
-def normal(mean, std, size=None, *, generator=None, out=None, dtype=None, layout=None, device=None,
+def normal(mean, std=1.0, size=None, *, generator=None, out=None, dtype=None, layout=None, device=None,
            pin_memory=False, requires_grad=False):
     """torch.normal in its four forms."""
     if size is not None:

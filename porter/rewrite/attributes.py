@@ -16,6 +16,7 @@ from porter.kinds import ANY, Kinds
 from porter.layer_settings import setting_text
 from porter.members import CELL_MEMBERS
 from porter.named_imports import named_import
+from porter.numpy_sizes import as_size
 from porter.rewrite.edits import Edit
 from porter.rewrite.references import References, template
 from porter.rewrite.walk import MODULE, RENAMED_METHODS
@@ -36,7 +37,7 @@ class Attributes(References):
             if edits is not None:
                 return edits
         self._refuse_inside(node, node.value)
-        return self._value_attribute(node)
+        return as_size(self, node, self._value_attribute(node)) if node.attr == "n" else self._value_attribute(node)
 
     def _value_attribute(self, node: ast.Attribute) -> list[Edit]:
         """An attribute of a tensor, of a named result, or of a torch.nn layer."""

@@ -25,6 +25,8 @@ from porter.kinds import ANY, Kinds
 from porter.mapped import mapped_edits, paired_edits
 from porter.no_grad import unproven_call
 from porter.numpy_calls import copied_if_needed
+from porter.numpy_sizes import as_size
+from porter.old_types import typed_edits
 from porter.rearrange import Rearrangement, method_chain, short_equation
 from porter.recognize import is_move, is_text_call
 from porter.rewrite.attributes import is_identity
@@ -47,7 +49,7 @@ class Calls(InPlace):
         """A call is rewritten once, though the calls around it ask for its text several times."""
         key = (id(node), self.context[-1])
         if key not in self._calls:
-            self._calls[key] = self._call(node)
+            self._calls[key] = as_size(self, node, self._call(node))
         return self._calls[key]
 
     def forget(self) -> None:
@@ -213,6 +215,9 @@ class Calls(InPlace):
     def _method_call(self, node: ast.Call, func: ast.Attribute) -> list[Edit] | None:
         receiver = K.without_none(self.kinds(func.value))
         rows = self.table.get(f"torch.Tensor.{func.attr}")
+        typed = typed_edits(self, node, func)
+        if typed is not None:
+            return self._without_gradient_call(node, typed) if ends_gradient(self, node, func) else typed
         if K.is_tensor(receiver):
             return self._tensor_method(node, func, rows)
         known = K.names(receiver)

@@ -13,6 +13,7 @@ from porter.guards import constant_of
 from porter.kinds import ANY, Kinds
 from porter.members import CELL_MEMBERS, SHARED, own_name
 from porter.nodes import children
+from porter.numpy_sizes import as_size
 from porter.packed import NO_FIELDS, PACKED, PAD_FIRST, is_packed, tells_apart
 from porter.rewrite.binding import Binding
 from porter.rewrite.edits import Edit
@@ -30,8 +31,7 @@ class References(Binding):
     def visit_Name(self, node: ast.Name) -> list[Edit]:
         if isinstance(node.ctx, ast.Load):
             edits = self._reference(node)
-            if edits is not None:
-                return edits
+            return as_size(self, node, edits or [])
         elif node.id in CELL_MEMBERS and not self.functions and self.classes and self.program.mixes_into_module(self.classes[-1]):
             return self.replace(node, own_name(node.id))  # an attribute of the class
         return []

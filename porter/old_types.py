@@ -1,0 +1,51 @@
+"""`x.type(torch.FloatTensor)`: torch's old constructors as the names of dtypes, also behind a name that a file gives them."""
+
+from __future__ import annotations
+
+import ast
+from typing import TYPE_CHECKING
+
+from porter import kinds as K
+from porter.assigned import assigned
+from porter.expression import is_primary
+from porter.rewrite.edits import Edit
+
+if TYPE_CHECKING:
+    from porter.rewrite.walk import Walk
+
+_DTYPES = {
+    "FloatTensor": "float32", "DoubleTensor": "float64", "HalfTensor": "float16", "BFloat16Tensor": "bfloat16", "LongTensor": "int64",
+    "IntTensor": "int32", "ShortTensor": "int16", "CharTensor": "int8", "ByteTensor": "uint8", "BoolTensor": "bool_",
+}  # fmt: skip
+
+
+def typed_edits(rewriter: Walk, node: ast.Call, func: ast.Attribute) -> list[Edit] | None:
+    """The edits for `x.type(Constructor)` with a constructor that is known; None for another call, or a network's."""
+    if func.attr != "type" or len(node.args) != 1 or node.keywords or K.names(rewriter.kinds(func.value)) & {"object", "class"}:
+        return None
+    dtype = old_dtype(rewriter, node.args[0])
+    if dtype is None:
+        return None
+    text = rewriter.render(func.value)
+    text = text if is_primary(text) else f"({text})"
+    return rewriter.replace(node, f"{text}.astype({rewriter.spell(dtype)})")
+
+
+def old_dtype(rewriter: Walk, node: ast.expr) -> str | None:
+    """The MindSpore dtype that a constructor names, where every way to the value gives the same one."""
+    if isinstance(node, ast.IfExp):
+        found = {old_dtype(rewriter, node.body), old_dtype(rewriter, node.orelse)}
+    elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+        return _dtype_of(node.value)
+    else:
+        name = rewriter.program.dotted(rewriter.module, node)
+        if name is not None and name.startswith("torch."):
+            return _dtype_of(name)
+        values = assigned(rewriter.module, node.id) if isinstance(node, ast.Name) else []
+        found = {None if v is None or isinstance(v, ast.Name) else old_dtype(rewriter, v) for v in values}
+    return found.pop() if len(found) == 1 else None
+
+
+def _dtype_of(name: str) -> str | None:
+    owner, _, last = name.rpartition(".")
+    return f"mindspore.{_DTYPES[last]}" if owner in ("torch", "torch.cuda") and last in _DTYPES else None
