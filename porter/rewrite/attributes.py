@@ -26,6 +26,11 @@ from porter.table import Row, pure_definitions
 LAYER_PARAMETERS = frozenset(["weight", "bias", "running_mean", "running_var"])
 
 
+def is_gradient(node: ast.AST) -> bool:
+    """Whether an expression is a parameter's `.grad`: a plain tensor in the port, which is bound anew where torch fills it."""
+    return isinstance(node, ast.Attribute) and node.attr == "grad"
+
+
 class Attributes(References):
     """Attributes, subscripts and assignments."""
 
@@ -149,6 +154,8 @@ class Attributes(References):
             owner = self.splice(*self.span(node.value), inner)
             start, end = self.span(node)
             value_start = self.span(parent.value)[0]
+            if is_gradient(node.value):
+                return [Edit(start, end, owner)]
             self._closing[id(parent)] = ")"
             if runs_in_forward(self):  # a graph has no set_data
                 return [Edit(start, value_start, f"{self.spell('mindspore.ops.assign')}({owner}, ")]

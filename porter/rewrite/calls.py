@@ -29,6 +29,7 @@ from porter.numpy_sizes import as_size
 from porter.old_types import typed_edits
 from porter.rearrange import Rearrangement, method_chain, short_equation
 from porter.recognize import is_move, is_text_call
+from porter.recurrent_state import listed_state
 from porter.rewrite.attributes import is_identity
 from porter.rewrite.edits import Edit, Needs
 from porter.rewrite.inplace import InPlace
@@ -105,7 +106,7 @@ class Calls(InPlace):
             with self.within("annotation"):
                 edits = self.visit(node.args[0])
             return edits + self.visit(node.args[1])
-        return self.children(node)
+        return listed_state(self, node, self.children(node))
 
     def _apply_call(self, node: ast.Call, func: ast.Attribute) -> list[Edit]:
         edits = [*self._applied(func), *(e for a in node.args for e in self.visit(a))]

@@ -8,7 +8,7 @@ from porter import kinds as K
 from porter.activations import always_inplace, asks_inplace
 from porter.emit import EXTRAS
 from porter.nodes import walk
-from porter.rewrite.attributes import Attributes
+from porter.rewrite.attributes import Attributes, is_gradient
 from porter.rewrite.augmented import OPERATORS, augmented_edits
 from porter.rewrite.edits import Edit
 from porter.rewrite.walk import all_arguments
@@ -34,7 +34,7 @@ class InPlace(Attributes):
         target = self.render(holder)
         if isinstance(holder, ast.Subscript):
             return self._assigned(node, target, text)
-        if self._is_parameter(holder, is_data):
+        if self._is_parameter(holder, is_data) and not is_gradient(holder):
             return self.replace(
                 node,
                 f"{target}.set_data({text})"
@@ -119,7 +119,8 @@ class InPlace(Attributes):
                 if isinstance(node.value, ast.Constant | ast.Name | ast.Attribute | ast.Call | ast.Subscript)
                 else f"({value})"
             )
-            return self.replace(node, f"{owner}.set_data({owner} {OPERATORS[type(node.op)]} {value})")
+            changed = f"{owner} {OPERATORS[type(node.op)]} {value}"
+            return self.replace(node, f"{owner} = {changed}" if is_gradient(target.value) else f"{owner}.set_data({changed})")
         if isinstance(node.target, ast.Name) and K.is_tensor(self.kinds(node.target)):
             self._check_alias(node, node.target)
         edits = augmented_edits(self, node)
