@@ -7,7 +7,8 @@ ported and run in PYNATIVE mode. What becomes of them:
 
 equal        the values are torch's
 refused      a guard of the row
-limited      a limit that the row states
+limited      loud: a limit that the row states
+stated       another value, where a limit of the row says so
 no kernel    loud: MindSpore's CPU kernel does not take the dtype
 no elements  loud: MindSpore's CPU kernel does not take a tensor without elements
 raised       loud, and no guard
@@ -88,6 +89,7 @@ def entry_of(result: RowResult, calls: int, seed: int) -> dict[str, Any]:
         "lost": lost,
         "wrong": [str(f) for f in result.failures] if not lost else [],
         "raised": [str(f) for f in result.raised],
+        "stated": [str(f) for f in result.stated],
         "gradients": [str(f) for f in result.gradients],
         "seconds": round(result.seconds, 1),
     }
@@ -123,7 +125,7 @@ def summary(entries: list[Entry], verbose: bool) -> str:
     lines = []
     for entry in entries:
         if verbose:
-            found = [f"  {kind}: {text}" for kind in ("lost", "wrong", "raised", "gradients") for text in entry[kind]]
+            found = [f"  {kind}: {text}" for kind in ("lost", "wrong", "raised", "stated", "gradients") for text in entry.get(kind, ())]
             lines += [f"{entry['row']} {entry['counts']}", *found]
         elif entry["lost"] or entry["wrong"]:
             lines.append(f"{entry['row']}: {(entry['lost'] or entry['wrong'])[0]}")

@@ -194,7 +194,7 @@ def test_what_a_limit_of_the_row_covers_is_not_wrong(prove: Any) -> None:
     limit = "limits: [{when: not is_tensor(input) or input.dtype != torch.float32, what: the product is float32}]"
     result = prove(rounded.replace("examples:", limit + "\n      examples:"), fuzz=40)
     assert result.proof.state == "proven", result.failures
-    assert result.proof.fuzz["limited"] > 2
+    assert result.proof.fuzz["stated"] > 2
     assert result.proof.fuzz["equal"] > 10
 
 

@@ -39,8 +39,8 @@ class FuzzResult:
     """What became of random calls: those that ran equal, were refused by a guard, gave another value, or raised.
 
     `no kernel` raise because the device's kernel does not take the dtype, `no elements` because it takes no tensor
-    without elements; MindSpore says so itself. `limited` lie within a limit that the row states, and are not run;
-    `empty` are wrong values of reductions over an axis of size 0, where MindSpore's kernels write nothing at all.
+    without elements; MindSpore says so itself. `limited` raise within a limit that the row states, `stated` have
+    another value there; `empty` are wrong values of reductions over an axis of size 0, where MindSpore's kernels write nothing at all.
     `gradients` are of the first equal calls.
     """
 
@@ -60,6 +60,10 @@ class FuzzResult:
     @property
     def raised(self) -> tuple[Failure, ...]:
         return tuple(_failure(found) for found in self.values if found.outcome == "raised")
+
+    @property
+    def stated(self) -> tuple[Failure, ...]:
+        return tuple(_failure(found) for found in self.values if found.outcome == "stated")
 
     @property
     def wrong_gradients(self) -> tuple[Failure, ...]:
@@ -187,11 +191,14 @@ def _value(bench: Bench, case: Case, converted: Converted) -> Found:
         return Found("refused", "", str(told[0]))
     if converted.module is None:
         return Found("raised", "", converted.error)
-    if _is_limited(bench, case):
+    limited = _is_limited(bench, case)
+    if limited and _reduces_nothing(bench, case):  # kernels that end the process there
         return Found("limited")
     failure = _compared(bench, case, converted.module)
     if failure is None:
         return Found("equal")
+    if limited:
+        return Found("limited" if _is_exception(failure) else "stated", "", failure.message)
     if _lacks_kernel(failure):
         return Found("no kernel", "", failure.message)
     if _is_exception(failure):

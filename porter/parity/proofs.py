@@ -69,6 +69,7 @@ class RowResult:
     """The proof of one row with what failed, and how long it took in seconds.
 
     `raised` are random calls that no guard refuses and that MindSpore cannot run: loud, but a guard is missing;
+    `stated` are random calls with another value where a limit of the row says so;
     `gradients` are random calls with the right value and another gradient, or none.
     """
 
@@ -77,6 +78,7 @@ class RowResult:
     failures: tuple[Failure, ...] = ()
     survivors: tuple[str, ...] = ()
     raised: tuple[Failure, ...] = ()
+    stated: tuple[Failure, ...] = ()
     gradients: tuple[Failure, ...] = ()
     seconds: float = 0.0
 

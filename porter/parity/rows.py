@@ -191,7 +191,7 @@ def _fuzzed(
     proof = replace(result.proof, fuzz=found.counts())
     if found.wrong:
         proof = replace(proof, state="failed", note=_short(f"random call: {found.wrong[0]}"))
-    return replace(result, proof=proof, failures=found.wrong, raised=found.raised, gradients=found.wrong_gradients)
+    return replace(result, proof=proof, failures=found.wrong, raised=found.raised, stated=found.stated, gradients=found.wrong_gradients)
 
 
 def _state(examples: Sequence[Example]) -> tuple[State, tuple[str, ...]]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-Outcome = Literal["equal", "refused", "raised", "no kernel", "no elements", "limited", "empty", "wrong"]
+Outcome = Literal["equal", "refused", "raised", "no kernel", "no elements", "limited", "stated", "empty", "wrong"]
 Step = Literal["draw", "value", "gradient"]
 
 CALL_SECONDS = 60  # a kernel that has not returned by then hangs: the process is ended
