@@ -69,7 +69,8 @@ def scatter_reduce(input, dim, index, src, reduce, *, include_self=True):
     total = scatter(input, dim, index, src, reduce='add')
     if reduce == 'sum':
         return total
-    return total / scatter(ops.ones_like(input), dim, index, ops.ones_like(src), reduce='add')
+    counts = scatter(ops.ones_like(input), dim, index, ops.ones_like(src), reduce='add')
+    return total / counts if input.is_floating_point() else ops.floor_divide(total, counts)
 
 
 def _each(function, tensors):

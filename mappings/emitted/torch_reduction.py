@@ -8,33 +8,54 @@ from mindspore import Tensor, ops
 from mappings.emitted.torch_spectral import magnitude
 
 
-def _moment(function, input, dim, unbiased, keepdim, correction):
-    """std, var and their pairs with the mean, in all of torch's forms of the arguments."""
+def _moment(input, dim, unbiased, keepdim, correction):
+    """The variance and the mean, in all of torch's forms of the arguments of std, var and their pairs with the mean."""
     dim = tuple(dim) if isinstance(dim, list) else dim
     if isinstance(dim, bool):
         dim, unbiased = None, dim
-    ddof = correction if unbiased is None else int(unbiased)
-    return function(input, dim, ddof, keepdim)
+    axes = tuple(range(input.ndim)) if dim is None else dim
+    mean = ops.mean(input, axes, keep_dims=keepdim)
+    return variance(input, dim, keepdim, correction if unbiased is None else int(unbiased)), mean
 
 
 def std(input, dim=None, unbiased=None, keepdim=False, *, correction=1, out=None):
     """torch.std."""
-    return _moment(ops.std, input, dim, unbiased, keepdim, correction)
+    return _root(_moment(input, dim, unbiased, keepdim, correction)[0])
 
 
 def var(input, dim=None, unbiased=None, keepdim=False, *, correction=1, out=None):
     """torch.var."""
-    return _moment(ops.var, input, dim, unbiased, keepdim, correction)
+    return _moment(input, dim, unbiased, keepdim, correction)[0]
 
 
 def std_mean(input, dim=None, unbiased=None, keepdim=False, *, correction=1, out=None):
     """torch.std_mean."""
-    return _moment(ops.std_mean, input, dim, unbiased, keepdim, correction)
+    spread, mean = _moment(input, dim, unbiased, keepdim, correction)
+    return _root(spread), mean
 
 
 def var_mean(input, dim=None, unbiased=None, keepdim=False, *, correction=1, out=None):
     """torch.var_mean."""
-    return _moment(ops.var_mean, input, dim, unbiased, keepdim, correction)
+    return _moment(input, dim, unbiased, keepdim, correction)
+
+
+def variance(input, dim=None, keepdim=False, correction=1):
+    """torch.var: infinite or NaN where there are no more values than the correction, and 0 in mindspore.ops.var."""
+    axes = tuple(range(input.ndim)) if dim is None else (dim,) if isinstance(dim, int) else dim
+    count = math.prod([input.shape[axis] for axis in axes])
+    distance = input - ops.mean(input, axes, keep_dims=True)
+    return ops.sum(distance * distance, axes, keepdim) / max(count - correction, 0)
+
+
+def deviation(input, dim=None, keepdim=False, correction=1):
+    """torch.std, as the root of `variance`."""
+    return _root(variance(input, dim, keepdim, correction))
+
+
+def _root(variance):
+    """The square root of a variance, whose gradient is zero where all values are equal."""
+    positive = ops.where(variance > 0, variance, ops.ones_like(variance))
+    return ops.where(variance > 0, ops.sqrt(positive), variance)
 
 
 def population_variance(input, dim=None, keepdim=False):
@@ -46,9 +67,7 @@ def population_variance(input, dim=None, keepdim=False):
 
 def population_deviation(input, dim=None, keepdim=False):
     """torch.std of all values and not of a sample; its gradient is zero where all are equal."""
-    variance = population_variance(input, dim, keepdim)
-    positive = ops.where(variance > 0, variance, ops.ones_like(variance))
-    return ops.where(variance > 0, ops.sqrt(positive), ops.zeros_like(variance))
+    return _root(population_variance(input, dim, keepdim))
 
 
 def norm(input, p='fro', dim=None, keepdim=False, out=None, dtype=None):
@@ -96,7 +115,7 @@ def quantile(input, q, dim=None, keepdim=False, *, interpolation='linear', out=N
         values, shape = ops.sort(input, axis=dim)[0], None
     if not isinstance(q, Tensor):
         result = _quantile(values, q, dim, interpolation)
-        return result if not keepdim else result.reshape(shape) if shape else result.expand_dims(dim)
+        return result if not keepdim else result.expand_dims(dim) if shape is None else result.reshape(shape)
     values = ops.movedim(values, dim, 0)
     place = q.reshape((-1,) + (1,) * (values.ndim - 1)) * (values.shape[0] - 1)
     low = ops.floor(place)
@@ -108,10 +127,10 @@ def quantile(input, q, dim=None, keepdim=False, *, interpolation='linear', out=N
     result = lower + (upper - lower) * weight[interpolation]
     if q.ndim == 0:
         result = result[0]
-        return result if not keepdim else result.reshape(shape) if shape else result.expand_dims(dim)
+        return result if not keepdim else result.expand_dims(dim) if shape is None else result.reshape(shape)
     if not keepdim:
         return result
-    return result.reshape((q.shape[0],) + shape) if shape else result.expand_dims(dim % input.ndim + 1)
+    return result.expand_dims(dim % input.ndim + 1) if shape is None else result.reshape((q.shape[0],) + shape)
 
 
 def _quantile(values, q, dim, interpolation):
@@ -202,7 +221,8 @@ def corrcoef(input):
     """torch.corrcoef."""
     input = input if input.is_floating_point() or input.is_complex() else input.astype(mindspore.float32)
     if input.ndim < 2 or input.shape[0] == 1:
-        return ops.ones((), input.dtype) * ops.mean(input) / ops.mean(input)
+        spread = ops.sum((input - ops.mean(input)) * (input - ops.mean(input)))
+        return spread / spread
     centred = input - ops.mean(input, axis=-1, keep_dims=True)
     product = ops.matmul(centred, ops.swapaxes(centred, 0, 1))
     scale = ops.sqrt(ops.diagonal(product))

@@ -221,6 +221,8 @@ def _gradient(bench: Bench, case: Case, converted: Converted) -> Found:
         return Found("equal")
     if _lacks_kernel(failure):
         return Found("no kernel", "", failure.message)
+    if _is_limited(bench, case):
+        return Found("limited" if _is_exception(failure) else "stated", "", failure.message)
     if _is_exception(failure):
         return Found("no elements" if _reduces_nothing(bench, case) else "raised", "", failure.message)
     infinite = NOT_FINITE.search(failure.message) or _reduces_nothing(bench, case)
