@@ -21,8 +21,12 @@ def full(size, fill_value, *, out=None, dtype=None, layout=None, device=None, pi
 
 def arange(start, end=None, step=1, *, out=None, dtype=None, layout=None, device=None, pin_memory=False,
            requires_grad=False):
-    """torch.arange with one bound or two."""
+    """torch.arange with one bound or two: for int64 they are truncated before the elements are counted."""
     start, end = (0, start) if end is None else (start, end)
+    if dtype == mindspore.int64:
+        start, end, step = int(start), int(end), int(step)
+    elif dtype in (mindspore.int8, mindspore.int16, mindspore.int32, mindspore.uint8) and (int(start) != start or int(step) != step):
+        raise ValueError(f'torch.arange from {start} in steps of {step} has no integers: give integers')
     return ops.arange(start, end, step, dtype=dtype)
 
 
