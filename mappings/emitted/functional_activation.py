@@ -34,9 +34,14 @@ def softmax_dim(ndim):
 
 
 def softmax(input, dim, dtype=None):
-    """torch.softmax; once ops.softmax was differentiated over a single entry, its next gradients on CPU are wrong in PYNATIVE mode."""
+    """torch.softmax; once ops.softmax was differentiated over a single entry, its next gradients on CPU are wrong in PYNATIVE mode.
+
+    So they are once it was given a tensor without elements.
+    """
     if dtype is not None:
         input = input.astype(dtype)
+    if 0 in input.shape:
+        return input
     if input.ndim and input.shape[dim] == 1:
         return ops.exp(ops.log_softmax(input, dim))
     return ops.softmax(input, axis=dim)

@@ -80,7 +80,10 @@ def multi_head_attention_forward(query, key, value, embed_dim_to_check, num_head
         k, v = ops.cat([k, nothing], 1), ops.cat([v, nothing], 1)
         extra += 1
     scores = ops.matmul(q * (1 / math.sqrt(head_width)), k.swapaxes(1, 2))
-    if attn_mask is not None:
+    if is_causal and key_padding_mask is None and not need_weights:  # torch then reads no other mask
+        future = ops.triu(ops.ones((length, k.shape[1]), mindspore.int32), 1).astype(mindspore.bool_)
+        scores = scores + floating_mask(future, q.dtype)
+    elif attn_mask is not None:
         scores = scores + ops.pad(floating_mask(attn_mask, q.dtype), (0, extra))
     if key_padding_mask is not None:
         padding = ops.pad(floating_mask(key_padding_mask, q.dtype), (0, extra))

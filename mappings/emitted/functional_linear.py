@@ -29,7 +29,8 @@ def embedding_bag(input, weight, offsets=None, max_norm=None, norm_type=2, scale
     if padding_idx is not None:
         kept = (input != padding_idx % weight.shape[0]).expand_dims(-1).astype(weight.dtype)
     if mode == 'max':
-        return ops.amax(rows - (1 - kept) * 1e30, 1) * (ops.amax(kept, 1) > 0)
+        highest = ops.amax(ops.where(kept > 0, rows, ops.full_like(rows, float('-inf'))), 1)
+        return ops.where(ops.amax(kept, 1) > 0, highest, ops.zeros_like(highest))
     if per_sample_weights is not None:
         rows = rows * per_sample_weights.expand_dims(-1)
     total = ops.sum(rows * kept, 1)

@@ -297,6 +297,9 @@ LACKING = (
     "Unsupported op",
     "must be a type of",
     "type is not support",
+    "KernelMod Init Failed",
+    "the dtype of 'input' must be",
+    "The 'x' should be one of",
 )
 
 
