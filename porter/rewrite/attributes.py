@@ -101,7 +101,9 @@ class Attributes(References):
     def _has_one_name(self, attribute: str, base: Kinds) -> bool:
         """Whether all layers that a value may be have one name for a parameter, as far as they are known."""
         known = bool(base) and K.names(base) <= {"object"} and all(self._is_cell(k.of) for k in base)
-        return known and len({self._layer_attribute(k.of, attribute) for k in base}) == 1
+        names = {self._layer_attribute(k.of, attribute) for k in base} if known else set()
+        # a name inside of a layer (bn2d.gamma): a walk over all cells meets the inner layer too, which has another
+        return len(names) == 1 and not any("." in (name or "") for name in names)
 
     def _tensor_attribute(self, node: ast.Attribute, inner: list[Edit]) -> list[Edit]:
         parent = self.parents.get(id(node))
