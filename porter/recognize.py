@@ -41,6 +41,8 @@ def is_tensor_call(program: Program, node: ast.Call, func: ast.Attribute) -> boo
         return any(r.inplace for r in program.table.get(f"torch.Tensor.{func.attr}"))
     if func.attr == "view":
         return len(node.args) > 1  # an array's view takes one dtype
+    if any(k.arg == "keepdim" or (k.arg == "dim" and _literal(k.value) is not None) for k in node.keywords):
+        return bool(program.table.get(f"torch.Tensor.{func.attr}"))  # an array says axis and keepdims, and xarray names its dim
     if func.attr in _BY_ARGUMENTS:
         return not node.keywords and _BY_ARGUMENTS[func.attr]([_literal(a) for a in node.args])
     if func.attr in ("clone", "numpy", "t", "long") and (node.args or node.keywords):

@@ -20,6 +20,9 @@ def _ported(body: str, more: str = "") -> tuple[str, list[str]]:
         ("x.roll(1, 0)", "ms_extras.roll(x, 1, 0)"),
         ("x.expand(-1, 4)", "x.broadcast_to((-1, 4))"),
         ("x.amax(1)", "x.amax(1)"),
+        ("x.std(dim=1)", "ops.std(x, axis=1, ddof=1)"),
+        ("x.std(-1, keepdim=True)", "ops.std(x, -1, keepdims=True, ddof=1)"),
+        ("x.split(4, dim=1)", "x.split(4, 1)"),
     ],
 )
 def test_methods_and_forms_that_only_tensors_have(call: str, ported: str) -> None:
@@ -28,7 +31,7 @@ def test_methods_and_forms_that_only_tensors_have(call: str, ported: str) -> Non
     assert f"return {ported}\n" in text
 
 
-@pytest.mark.parametrize("call", ["x.flip()", "x.gather(kind)", "x.roll()", "x.expand(kind)", "x.repeat(2, 0)"])
+@pytest.mark.parametrize("call", ["x.flip()", "x.gather(kind)", "x.roll()", "x.expand(kind)", "x.repeat(2, 0)", "x.std(dim=kind)", "x.std()", "x.split(4)"])
 def test_forms_that_others_have_prove_nothing(call: str) -> None:
     text, _ = _ported(f"    return {call}\n")
     assert f"return {call}\n" in text
