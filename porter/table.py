@@ -515,7 +515,7 @@ def _broken_expressions(raw: dict[str, Any], signature: Signature, place: Locati
             return
         names, emitted = _free_names(tree)
         used |= names if role != "limits" else set()
-        allowed = parameters | pure_names() | PREDICATES | {"mindspore", "numpy", "emitted", "math", "typing"} | _BUILTINS | {"in_hw", "may_be_empty", "may_be_packed", "may_be_complex", "may_be_byte", "may_be_single"}
+        allowed = parameters | pure_names() | PREDICATES | {"mindspore", "numpy", "emitted", "math", "typing"} | _BUILTINS | {"in_hw", "may_be_empty", "may_be_packed", "may_be_complex", "may_be_byte", "may_be_single", "in_graph"}
         allowed |= LIMIT_NAMES if role == "limits" else set()
         for free in sorted(names - allowed):
             yield Diagnostic(place, "MSP007", f"{name}: {role} reads {free!r}, which is no parameter or known function",

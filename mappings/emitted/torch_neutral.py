@@ -7,6 +7,9 @@ import re
 import urllib.parse
 import urllib.request
 
+import mindspore
+from mindspore import ops
+
 HASH_REGEX = re.compile(r'-([a-f0-9]*)\.')
 
 
@@ -58,3 +61,9 @@ def urlparse(url, scheme='', allow_fragments=True):
 def hash_search(string, pos=0, endpos=9223372036854775807):
     """torch.hub.HASH_REGEX.search."""
     return HASH_REGEX.search(string, pos, endpos)
+
+
+@ops.constexpr
+def cuda_is_available():
+    """torch.cuda.is_available, answered when a graph is compiled."""
+    return mindspore.get_context('device_target') == 'GPU'

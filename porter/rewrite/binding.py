@@ -151,7 +151,8 @@ class Binding(Walk):
 
     def _measured(self, node: ast.Call, bound: dict[str, Argument]) -> dict[str, Argument]:
         """Facts of a call beside its arguments: the height and width that reach a layer, whether it may join empty tensors,
-        whether a layer may be given packed sequences, a function complex numbers or uint8, and a softmax a single entry."""
+        whether a layer may be given packed sequences, a function complex numbers or uint8, and a softmax a single entry,
+        and whether a graph compiles the call."""
         entering = self.inference.facts.entering.get(span_of(self.module.path, node), frozenset())
         facts = {
             "may_be_empty": Argument(K.BOOL, self._may_join_empty(node)),
@@ -159,6 +160,7 @@ class Binding(Walk):
             "may_be_complex": Argument(K.BOOL, self.program.makes_complex),
             "may_be_byte": Argument(K.BOOL, self.program.makes_bytes),
             "may_be_single": Argument(K.BOOL, self._may_be_single(bound, entering)),
+            "in_graph": Argument(K.BOOL, in_network(self)),
         }
         seen = {shape[2:] for shape in entering if len(shape) >= 3}
         return {**facts, "in_hw": Argument(ANY, next(iter(seen)))} if len(seen) == 1 else facts
