@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+import types
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -108,6 +109,14 @@ def watch_losses(record: Record) -> None:
     mindspore.value_and_grad = recorded
 
 
+def keep_numpy_numbers() -> None:
+    """MindSpore's initializers draw their seeds from numpy's generator, which then goes on to other numbers than beside torch."""
+    own = types.ModuleType("numpy")
+    own.__dict__.update(np.__dict__)
+    own.__dict__["random"] = np.random.RandomState(0)
+    mindspore.common.initializer.np = own
+
+
 def fix_random_numbers(streams: Streams, extras: Any) -> None:
     """Everything that draws after the start does it from the shared streams."""
 
@@ -206,6 +215,7 @@ def main(path: str, steps: str, script: str, *arguments: str) -> None:
     optimizers = (nn.Optimizer, mindspore.experimental.optim.Optimizer)
     optimizers = (*optimizers, *(m.Optimizer for m in modules if hasattr(m, "Optimizer")))
     streams, record = Streams(), Record(Path(path), int(steps))
+    keep_numpy_numbers()
     watch_networks(Start(Path(path).parent, streams, record, optimizers))
     watch_losses(record)
     for extras in modules or [None]:

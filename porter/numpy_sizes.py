@@ -50,6 +50,8 @@ def _is_size(rewriter: Walk, node: ast.expr) -> bool:
         if not isinstance(parent, ast.keyword):
             node = parent
         parent = rewriter.parents.get(id(parent))
+    if isinstance(parent, ast.Assign):
+        return isinstance(node, ast.Attribute)  # kept under a name, from where it becomes a size
     if not isinstance(parent, ast.Call):
         return False
     name = rewriter.program.dotted(rewriter.module, parent.func) or ""

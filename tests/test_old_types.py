@@ -36,7 +36,8 @@ class Net(nn.Module):
         width = np.prod(shape)
         self.first = nn.Linear(np.array(shape).prod() + np.prod(shape), 2)
         self.second = nn.Linear(width, out_features=np.prod(shape))
-        self.third = nn.Linear(self.action_space.n, self.action_space.n + 1)
+        self.count = self.action_space.n
+        self.third = nn.Linear(self.count, self.action_space.n + 1)
         self.drop = nn.Dropout(np.max([0.25, 0.5]))
 
     def forward(self, x: torch.Tensor):
