@@ -17,6 +17,7 @@ from porter.infer import Inference
 from porter.program import Module, Program, build_program
 from porter.rewrite.edits import Needs
 from porter.rewrite.rewriter import Rewriter
+from porter.shadowed import class_names
 from porter.table import Row, Table, load_table
 from porter.trace import Facts
 
@@ -90,7 +91,7 @@ def _convert_tree(
         packages.setdefault(extras_home(program, module), []).append(needs)
     extras = []
     for home, all_needs in packages.items():
-        text = _extras(all_needs, target)
+        text = _extras(all_needs, target, class_names(program))
         if text:
             name = f"{home}/{EXTRAS}.py" if home else f"{EXTRAS}.py"
             files[name] = text
@@ -158,7 +159,7 @@ def extras_home(program: Program, module: Module) -> str:
     return "" if str(folder) == "." else str(folder)
 
 
-def _extras(all_needs: list[Needs], target: str) -> str:
+def _extras(all_needs: list[Needs], target: str, taken: frozenset[str]) -> str:
     emitted = {name for needs in all_needs for name in needs.emitted}
     adapters: dict[str, Row] = {name: row for needs in all_needs for name, row in needs.adapters.items()}
-    return extras_text(emitted, adapters.values(), target, not_ported=any(needs.left for needs in all_needs))
+    return extras_text(emitted, adapters.values(), target, not_ported=any(needs.left for needs in all_needs), taken=taken)

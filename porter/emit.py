@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from porter.guards import truth
+from porter.shadowed import with_own_name
 from porter.signature import Signature
 from porter.table import PREDICATES, Alternative, Row, emitted_definitions, load_table, pure_definitions
 
@@ -60,8 +61,11 @@ def adapter_name(row: Row) -> str:
     return f"{name}_" if name in emitted_definitions() or name in pure_definitions() else name
 
 
-def extras_text(names: Iterable[str], adapters: Iterable[Row], target: str, *, not_ported: bool = False) -> str:
-    """The module's text for the given emitted definitions and generated adapters, or "" where none is needed."""
+def extras_text(names: Iterable[str], adapters: Iterable[Row], target: str, *, not_ported: bool = False, taken: frozenset[str] = frozenset()) -> str:
+    """The module's text for the given emitted definitions and generated adapters, or "" where none is needed.
+
+    `taken` are the names of the program's own networks.
+    """
     wanted: dict[str, None] = {n: None for n in sorted(names)}
     generated: dict[str, str] = {}
     for row in sorted(adapters, key=lambda r: r.name):
@@ -81,7 +85,8 @@ def extras_text(names: Iterable[str], adapters: Iterable[Row], target: str, *, n
         imports.add("import numpy as np")
     if any("math." in text for text in generated.values()):
         imports.add("import math")
-    bodies = [_definition(name).text for name in definitions] + [generated[n] for n in generated]
+    texts = [(name, _definition(name).text) for name in definitions] + list(generated.items())
+    bodies = [with_own_name(name, text, taken) for name, text in texts]
     if not_ported:
         bodies.append(NOT_PORTED)
     return HEADER + "\n" + _import_block(imports) + "\n\n" + "\n\n".join(b.strip("\n") + "\n" for b in bodies)

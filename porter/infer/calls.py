@@ -116,6 +116,8 @@ class Calls(Results):
         family = self.program.ancestry(name)
         if not any(f in CONTAINERS for f in family):
             return ()
+        if "torch.nn.ModuleList" in family and any(self._is_dict_of_modules(p) for p in call.positional):
+            self.grown_containers = True  # MindSpore's own list refuses a dictionary of cells
         if name in self.program.classes and self.program.method(name, "__init__") is not None:
             return ()
         if len(call.positional) == 1 and call.starred is None:
@@ -123,6 +125,11 @@ class Calls(Results):
             if not all(k.name == "object" for k in only):
                 return (K.item(only, None) if K.proven(only, frozenset({"dict"})) else K.elements(only),)
         return (join(*call.positional),)
+
+    def _is_dict_of_modules(self, given: Kinds) -> bool:
+        """Whether some element of what a list of modules is made of is a ModuleDict."""
+        inside = K.elements(frozenset(k for k in given if k.name in ("list", "tuple", "iterator")))
+        return any(k.name == "object" and "torch.nn.ModuleDict" in self.program.ancestry(k.of) for k in inside)
 
     def _call_function(self, kind: Kind, call: Call, scope: Scope) -> Kinds:
         if kind.of in self.program.functions:

@@ -64,6 +64,9 @@ class Attributes(References):
         field_index = {k.fields.index(node.attr) for k in indexed}
         if len(field_index) == 1 and len(indexed) == len(base):
             return [Edit(*self.span(node), f"{self.splice(*self.span(node.value), inner)}[{field_index.pop()}]")]
+        if self._is_entry(node, base):
+            entry = f"{self.splice(*self.span(node.value), inner)}[{self.quote}{node.attr}{self.quote}]"
+            return [Edit(*self.span(node), entry)]
         if K.is_tensor(base):
             return self._tensor_attribute(node, inner)
         if node.attr == "type" and K.proven(base, frozenset({"device"})) and not self._is_made_device(node.value):
@@ -71,6 +74,11 @@ class Attributes(References):
         if K.names(base) <= {"object"} and all(self._is_cell(k.of) for k in base):
             return self._cell_attribute(node, base, inner)
         return inner
+
+    def _is_entry(self, node: ast.Attribute, base: Kinds) -> bool:
+        """Whether this reads a module out of a ModuleDict by its name, in a network: a graph takes it for a dictionary."""
+        written = all(k.name == "object" and k.of == "torch.nn.ModuleDict" and node.attr in k.fields for k in base)
+        return bool(base) and written and bool(node.attr) and isinstance(node.ctx, ast.Load) and in_network(self)
 
     def _is_made_device(self, node: ast.expr) -> bool:
         """Whether a device is made right here, torch.device('cpu'), whose class in the port knows its type."""

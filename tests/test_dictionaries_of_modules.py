@@ -1,0 +1,63 @@
+"""Dictionaries of modules: inside of a list of modules, and read by name in a compiled graph."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import mindspore as ms
+import numpy as np
+import pytest
+import torch
+
+from porter.convert import convert_source
+from porter.parity.ported import load_source
+
+SOURCE = """import torch
+from torch import nn
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.parts = nn.ModuleDict(dict(first=nn.Linear(3, 4), second=nn.Linear(4, 3)))
+        self.blocks = nn.ModuleList([nn.ModuleDict({"a": nn.Linear(3, 3), "b": nn.Linear(3, 3)}) for _ in range(2)])
+        self.plain = nn.ModuleList([nn.Linear(3, 3)])
+
+    def forward(self, x):
+        x = self.parts.second(torch.relu(self.parts.first(x)))
+        for block in self.blocks:
+            x = x + block["b"](torch.tanh(block["a"](x)))
+        return x + self.plain[0](x)
+
+    def named(self):
+        return list(self.parts.keys())
+"""
+
+
+def test_a_module_is_read_as_an_entry_where_a_graph_reads_it() -> None:
+    text = convert_source(SOURCE, path="net.py").text
+    assert 'self.parts["second"]' in text and 'self.parts["first"](x)' in text
+    assert "self.parts.keys()" in text, "a method of the dictionary is no entry"
+
+
+def test_a_list_of_plain_modules_stays_mindspores_own() -> None:
+    alone = SOURCE.replace('nn.ModuleDict({"a": nn.Linear(3, 3), "b": nn.Linear(3, 3)})', "nn.Linear(3, 3)")
+    assert "nn.CellList([" in convert_source(alone, path="net.py").text
+    assert "ms_extras.ModuleList([" in convert_source(SOURCE, path="net.py").text
+
+
+@pytest.mark.parametrize("mode", [ms.PYNATIVE_MODE, ms.GRAPH_MODE], ids=["pynative", "graph"])
+def test_values_are_equal(tmp_path: Path, mode: int) -> None:
+    result = convert_source(SOURCE, path="net.py")
+    original = load_source(tmp_path / "sides", f"original_dictionaries_{mode}", SOURCE, "").Net()
+    cell = load_source(tmp_path / "sides", f"ported_dictionaries_{mode}", result.text, result.extras).Net()
+    own = {p.name: p for p in cell.get_parameters()}
+    assert own.keys() == original.state_dict().keys()
+    for name, value in original.state_dict().items():
+        own[name].set_data(ms.Tensor(value.numpy()))
+    x = np.random.default_rng(6).normal(size=(2, 3)).astype(np.float32)
+    ms.set_context(mode=mode)
+    try:
+        np.testing.assert_allclose(cell(ms.Tensor(x)).asnumpy(), original(torch.tensor(x)).detach().numpy(), rtol=1e-5, atol=1e-6)
+    finally:
+        ms.set_context(mode=ms.PYNATIVE_MODE)
