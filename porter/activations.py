@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Callable, Iterator
 
-from porter.nodes import walk
+from porter.nodes import dotted_text, walk
 from porter.program import Class, Function, Module, Program
 
 _CONTAINERS = frozenset({"torch.nn.Sequential", "torch.nn.ModuleList", "torch.nn.ModuleDict"})
@@ -78,13 +78,14 @@ def _is_name(node: ast.expr, name: str) -> bool:
 
 def _added(body: ast.ClassDef, attribute: str) -> Iterator[tuple[ast.stmt, ast.expr]]:
     """What the methods of a class add to `self.attribute` after it was made."""
-    calls = [n for n in walk(body) if isinstance(n, ast.Expr) and isinstance(n.value, ast.Call)]
-    for node in sorted(calls, key=lambda n: (n.lineno, n.col_offset)):
-        call = node.value
-        assert isinstance(call, ast.Call)
-        func = call.func
-        if isinstance(func, ast.Attribute) and func.attr in _ADDING and ast.unparse(func.value) == f"self.{attribute}" and call.args:
-            yield node, call.args[-1]
+    found: list[tuple[ast.stmt, ast.expr]] = []
+    for node in walk(body):
+        if not (isinstance(node, ast.Expr) and isinstance(node.value, ast.Call) and isinstance(node.value.func, ast.Attribute)):
+            continue
+        func, arguments = node.value.func, node.value.args
+        if arguments and func.attr in _ADDING and dotted_text(func.value) == f"self.{attribute}":
+            found.append((node, arguments[-1]))
+    yield from sorted(found, key=lambda f: (f[0].lineno, f[0].col_offset))
 
 
 class InPlaceLayers:

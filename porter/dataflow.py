@@ -60,28 +60,31 @@ def containers_grown(node: ast.stmt) -> set[str]:
     return found
 
 
+_COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
+_OWN_NAMES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda, *_COMPREHENSIONS)
+
+
 def own_nodes(node: ast.AST) -> Iterator[ast.AST]:
     """A statement's nodes in the order of evaluation, as far as order matters here; nested functions and comprehensions
     keep their own names."""
-    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Lambda):
-        return
-    if isinstance(node, ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp):
-        own = {n.id for g in node.generators for n in walk(g.target) if isinstance(n, ast.Name)}
-        for child in walk(node):
-            if isinstance(child, ast.Name) and child.id not in own:
-                yield child
-        return
-    if isinstance(node, ast.Assign):
-        order: list[ast.AST] = [node.value, *node.targets]
-    elif isinstance(node, ast.AugAssign):
-        order = [node.value, node.target]
-    elif isinstance(node, ast.For):
-        order = [node.iter, node.target, *node.body, *node.orelse]
-    else:
-        order = list(children(node))
-    yield node
-    for child in order:
-        yield from own_nodes(child)
+    stack = [node]
+    while stack:
+        node = stack.pop()
+        if isinstance(node, _OWN_NAMES):
+            if isinstance(node, _COMPREHENSIONS):
+                own = {n.id for g in node.generators for n in walk(g.target) if isinstance(n, ast.Name)}
+                yield from (n for n in walk(node) if isinstance(n, ast.Name) and n.id not in own)
+            continue
+        yield node
+        if isinstance(node, ast.Assign):
+            order: list[ast.AST] = [node.value, *node.targets]
+        elif isinstance(node, ast.AugAssign):
+            order = [node.value, node.target]
+        elif isinstance(node, ast.For):
+            order = [node.iter, node.target, *node.body, *node.orelse]
+        else:
+            order = children(node)
+        stack += reversed(order)
 
 
 def plain_binds(node: ast.stmt) -> set[str]:

@@ -94,9 +94,21 @@ def _default_text(value: object) -> str:
     return repr(str(value)) if name else "..."
 
 
+@lru_cache(maxsize=4096)
+def _template(text: str) -> ast.expr:
+    """The tree of a row's `to`, which nothing changes."""
+    return ast.parse(text, mode="eval").body
+
+
+@lru_cache(maxsize=4096)
+def _parsed(text: str) -> cst.BaseExpression:
+    """An argument or the name of a function as LibCST has it, the same for the same text: only printed, never asked for its place."""
+    return cst.parse_expression(text)
+
+
 def inline(site: Site, alternative: Alternative) -> str:
     """The source text that replaces the call. Raises NotInline where the expression cannot stand there."""
-    tree = ast.parse(alternative.to, mode="eval").body
+    tree = _template(alternative.to)
     _single_use(tree, site)
     if isinstance(tree, ast.Call):
         return _call(tree, site)
@@ -299,12 +311,12 @@ def _build_call(function: str, entries: list[_Entry], site: Site) -> str:
         if entry.source is not None and 0 <= entry.source.index < len(original.args):
             old = original.args[entry.source.index]
             if entry.changed:
-                old = old.with_changes(value=cst.parse_expression(entry.text))
+                old = old.with_changes(value=_parsed(entry.text))
             arguments.append(_with_keyword(old, entry.keyword))
         else:
             arguments.append(_new_argument(entry))
     arguments = _commas(arguments, original)
-    call = original.with_changes(func=cst.parse_expression(head), args=arguments)
+    call = original.with_changes(func=_parsed(head), args=arguments)
     return cst.Module([]).code_for_node(call)
 
 
@@ -325,7 +337,7 @@ def _new_argument(entry: _Entry) -> cst.Arg:
     star: Literal["", "*", "**"] = "**" if entry.text.startswith("**") else "*" if entry.text.startswith("*") else ""
     equal = cst.AssignEqual(cst.SimpleWhitespace(""), cst.SimpleWhitespace("")) if entry.keyword else cst.MaybeSentinel.DEFAULT
     return cst.Arg(
-        value=cst.parse_expression(entry.text.lstrip("*") if star else entry.text),
+        value=_parsed(entry.text.lstrip("*") if star else entry.text),
         keyword=cst.Name(entry.keyword) if entry.keyword else None,
         equal=equal,
         star=star,

@@ -118,15 +118,21 @@ def returns_to_stop(rewriter: Walk, node: ast.Return) -> list[ast.expr]:
 
 def _is_used(rewriter: Walk, name: str) -> bool:
     """Whether the result of a function is used somewhere in a program that goes backward."""
-    modules = rewriter.program.modules.values()
-    if not any(b".backward(" in m.data for m in modules):
-        return False
-    text = name.encode()
-    return any(
-        isinstance(n, ast.Call) and (n.func.attr if isinstance(n.func, ast.Attribute) else getattr(n.func, "id", "")) == name
-        and not isinstance(m.explored.parents.get(id(n)), ast.Expr)
-        for m in modules if text in m.data for n in walk(m.tree)
-    )  # fmt: skip
+    program = rewriter.program
+    used: set[str] | None = getattr(program, "_used_calls", None)
+    if used is None:
+        modules = program.modules.values()
+        goes_backward = any(b".backward(" in m.data for m in modules)
+        used = program._used_calls = {n for m in modules for n in _used_calls(m)} if goes_backward else set()  # type: ignore[attr-defined]
+    return name in used
+
+
+def _used_calls(module: Module) -> Iterator[str]:
+    """The last names of what a module calls and does not leave as a statement of its own."""
+    parents = module.explored.parents
+    for node in walk(module.tree):
+        if isinstance(node, ast.Call) and not isinstance(parents.get(id(node)), ast.Expr):
+            yield node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
 
 
 def unproven_call(rewriter: Walk, node: ast.Call) -> bool:

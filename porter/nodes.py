@@ -39,9 +39,10 @@ def walk(node: ast.AST) -> list[ast.AST]:
 
 def _collect(node: ast.AST, found: list[ast.AST]) -> None:
     """Adds the nodes right below a node."""
-    for name in fields(type(node)):
+    kind = type(node)
+    for name in _FIELDS.get(kind) or fields(kind):
         value = getattr(node, name, None)
-        if isinstance(value, list):
+        if type(value) is list:
             found += [v for v in value if isinstance(v, ast.AST)]
         elif isinstance(value, ast.AST):
             found.append(value)

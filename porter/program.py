@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from porter.named_imports import named_import
+from porter.nodes import fields
 from porter.table import Table
 
 TORCH_ROOTS = frozenset({"torch", "torchvision", "torchaudio", "einops"})
@@ -311,10 +312,13 @@ class Program:
 
     def is_module_class(self, class_name: str) -> bool:
         """Whether a class is a torch.nn.Module, itself or through its bases."""
-        for name in self.ancestry(class_name):
-            if name == "torch.nn.Module" or any(r.kind == "module" for r in self.table.get(name)):
-                return True
-        return False
+        cache: dict[str, bool] = self.__dict__.setdefault("_module_classes", {})
+        known = cache.get(class_name)
+        if known is None:
+            known = cache[class_name] = any(
+                name == "torch.nn.Module" or any(r.kind == "module" for r in self.table.get(name)) for name in self.ancestry(class_name)
+            )
+        return known
 
     def mixes_into_module(self, class_name: str) -> bool:
         """Whether a class is a module class or is a base of one."""
@@ -402,7 +406,7 @@ def explore(tree: ast.Module) -> Explored:
             found.makes_empty = found.makes_empty or _makes_empty(node)  # type: ignore[arg-type]
         if kind in _NAMING:
             _note(node, found)
-        for name in node._fields:
+        for name in fields(kind):
             value = getattr(node, name, None)
             if isinstance(value, ast.AST):
                 parents[id(value)] = node

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import builtins
+from functools import cached_property
 
 from porter import kinds as K
 from porter.functions import is_function
@@ -158,12 +159,16 @@ class Attributes(Narrowing):
                     return member
         return ANY
 
+    @cached_property
+    def _module_classes(self) -> list[str]:
+        return [c for c in self.program.classes if self.program.is_module_class(c)]
+
     def _held_by_bare(self, name: str) -> Kinds:
         """What `nn.Module()` objects of the program are given under a name, with what its own networks have under it."""
         held = self.read(("attr", BARE, name))
         if not held or self.table.get(f"{BARE}.{name}"):
             return NOTHING
-        return join(held, *(self.read(("attr", c, name)) for c in self.program.classes if self.program.is_module_class(c)))
+        return join(held, *(self.read(("attr", c, name)) for c in self._module_classes))
 
     def _module_member(self, class_name: str, name: str) -> Kinds:
         """Members of torch.nn's own classes."""

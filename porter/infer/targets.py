@@ -22,7 +22,8 @@ class Targets(Parameters):
         if isinstance(target, ast.Name):
             self.found[id(target)] = join(self.found.get(id(target), NOTHING), value)
             scope.env[target.id] = value
-            for key in [k for k in scope.env if k.startswith(target.id + ".")]:
+            prefix = target.id + "."
+            for key in [k for k in scope.env if k.startswith(prefix)]:
                 del scope.env[key]
             if scope.function is None and scope.owner is None:
                 self.write(("global", scope.module.name, target.id), value)

@@ -96,8 +96,10 @@ class Rewriter(Statements):
         """`cat((x, skips.pop()))`: in GRAPH mode pop stands in a statement of its own, so it comes before."""
         if not self.functions or not self.classes or not self._in_forward() or not self.program.mixes_into_module(self.classes[-1]):
             return None
-        calls = self._inner_pops(node)
         start, end = self.span(node)
+        if self.module.data.find(b".pop(", start, end) < 0:
+            return None
+        calls = self._inner_pops(node)
         line = self.module.data[self.module.data.rfind(b"\n", 0, start) + 1 : start]
         if not calls or line.strip():
             return None

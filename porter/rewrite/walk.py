@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from typing import Any
 
 from porter import kinds as K
@@ -299,8 +300,12 @@ class Walk:
         data = self.module.data
         before = data[data.rfind(b"\n", 0, start) + 1 : start].decode("utf-8")
         after = data[end : data.find(b"\n", end)].decode("utf-8").partition("#")[0]
-        longest = min(max(map(len, self.module.text.splitlines())), LONGEST)
-        return fitted(before, text, after, longest)
+        return fitted(before, text, after, self._longest)
+
+    @cached_property
+    def _longest(self) -> int:
+        """The longest line that the author writes, in characters."""
+        return min(max(map(len, self.module.text.splitlines())), LONGEST)
 
     def _keep_root(self, node: ast.expr) -> list[Edit]:
         """Keeps the root of a torch name bound, to a stand-in; names that MindSpore takes are written out in full."""
