@@ -74,7 +74,12 @@ class Statements(Calls):
             if edits is not None:
                 return edits
         edits = statement_edits(self, node)
-        return self.children(node) if edits is None else edits
+        if edits is None:
+            edits = self.children(node)
+            start, end = self.span(node)
+            if isinstance(call, ast.Call) and len(edits) == 1 and edits[0] == Edit(start, end, "None"):
+                return self._statement(node, "")  # rnn.flatten_parameters() leaves nothing
+        return edits
 
     def _extended_by_loop(self, node: ast.Expr, call: ast.Call) -> list[Edit] | None:
         """`y.extend(f(y[-1]) for m in ms)` as a loop: GRAPH mode computes all elements before y has the first of them."""
