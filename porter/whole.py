@@ -105,7 +105,7 @@ def divided_edits(at: Walk, node: ast.BinOp) -> list[Edit] | None:
     """`positions / n` of integers in a network: float32 as torch has it, where a graph has float64."""
     if not isinstance(node.op, ast.Div) or not in_network(at):
         return None
-    whole = [_is_whole_tensor(at, side) for side in (node.left, node.right)]
+    whole = [is_whole_tensor(at, side) for side in (node.left, node.right)]
     others = [side for side, is_whole in zip((node.left, node.right), whole) if not is_whole]
     if not any(whole) or not all(K.proven(at.kinds(o), frozenset({"int", "float", "bool"})) for o in others):
         return None
@@ -116,7 +116,8 @@ def divided_edits(at: Walk, node: ast.BinOp) -> list[Edit] | None:
     return changed + at.visit(node.right if whole[0] else node.left)
 
 
-def _is_whole_tensor(at: Walk, node: ast.expr) -> bool:
+def is_whole_tensor(at: Walk, node: ast.expr) -> bool:
+    """Whether a value is known to be a tensor of integers or truth values."""
     return K.is_tensor(at.kinds(node)) and _is_whole(at, node)
 
 
@@ -134,7 +135,16 @@ def _call_is_whole(at: Walk, node: ast.Call, func: ast.Attribute, level: int) ->
         return True
     if func.attr == "arange" and node.args:
         return all(_is_integer(at, a) for a in node.args)
+    if func.attr in ("tensor", "as_tensor") and node.args:
+        return _holds_integers(at, node.args[0])
     return func.attr in _SAME_TYPE and K.is_tensor(at.kinds(func.value)) and _is_whole(at, func.value, level)
+
+
+def _holds_integers(at: Walk, node: ast.expr) -> bool:
+    """Whether a number, or every number of a written list of lists, is an integer or a truth value."""
+    if isinstance(node, ast.List | ast.Tuple):
+        return bool(node.elts) and all(_holds_integers(at, e) for e in node.elts)
+    return _is_integer(at, node)
 
 
 def _values_of(at: Walk, name: str) -> list[ast.expr | None]:

@@ -27,6 +27,7 @@ from porter.no_grad import unproven_call
 from porter.numpy_calls import copied_if_needed
 from porter.numpy_sizes import as_size
 from porter.old_types import typed_edits
+from porter.promoted import promote
 from porter.rearrange import Rearrangement, method_chain, short_equation
 from porter.recognize import is_move, is_text_call
 from porter.recurrent_state import listed_state
@@ -147,6 +148,7 @@ class Calls(InPlace):
         chain = self._method_chain(node, name) if name.startswith("einops.") else None
         if chain is not None:
             return self.replace(node, chain)
+        promote(self, name, node.args[0] if node.args else None)
         text = self._port_call(node, rows, receiver)
         return self._left(node, name) if text is None else self.replace(node, text)
 
@@ -289,6 +291,7 @@ class Calls(InPlace):
         return self.replace(node, f"{self.spell('mindspore.ops.stop_gradient')}({self.splice(*self.span(node), edits)})")
 
     def _plain_tensor_method(self, node: ast.Call, func: ast.Attribute, rows: tuple[Row, ...]) -> list[Edit]:
+        promote(self, func.attr, func.value)
         if len(rows) == 1 and is_identity(rows[0]) and not any(isinstance(a, ast.Starred) for a in node.args):
             arguments = self._arguments(rows[0], node, func.value)
             ignored = arguments is not None and arguments[1].keys() & set(rows[0].ignore)
