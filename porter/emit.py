@@ -28,6 +28,11 @@ NOT_PORTED = '''class NotPorted:
     def __call__(self, *args, **kwargs):
         raise NotImplementedError(f"{self._name} was not ported to MindSpore")
 
+    def __bool__(self):
+        if self._name.endswith(")"):  # not a name but what a call would have made
+            self()
+        return True
+
     def __mro_entries__(self, bases):
         return ()
 

@@ -46,6 +46,11 @@ def old_dtype(rewriter: Walk, node: ast.expr) -> str | None:
     return found.pop() if len(found) == 1 else None
 
 
+def is_old_type(name: str) -> bool:
+    """Whether a qualified name is torch.LongTensor or its like."""
+    return _dtype_of(name) is not None
+
+
 def _dtype_of(name: str) -> str | None:
     owner, _, last = name.rpartition(".")
     return f"mindspore.{_DTYPES[last]}" if owner in ("torch", "torch.cuda") and last in _DTYPES else None

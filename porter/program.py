@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import builtins
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -185,10 +186,16 @@ class Program:
             if source is not None:
                 if name in self.public_names(source):
                     return self._resolve(source, name, seen)
-            elif star.partition(".")[0] in TORCH_ROOTS and self.canonical(f"{star}.{name}") is not None:
+            elif star.partition(".")[0] in TORCH_ROOTS and self._has_star(star, name):
                 return self.canonical(f"{star}.{name}")
         submodule = f"{module.name}.{name}"
         return submodule if submodule in self.modules and module.path.endswith("__init__.py") else None
+
+    def _has_star(self, star: str, name: str) -> bool:
+        """Whether `from torch.nn import *` may bring a name: a builtin such as float only where torch has it in that very place."""
+        if hasattr(builtins, name):
+            return f"{star}.{name}" in self.table.rows
+        return self.canonical(f"{star}.{name}") is not None
 
     def public_names(self, module: Module) -> set[str]:
         """What `from module import *` brings."""

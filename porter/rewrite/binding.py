@@ -281,5 +281,12 @@ class Binding(Walk):
         return f"{EXTRAS}.{adapter_name(row)}"
 
     def _left(self, node: ast.Call, name: str) -> list[Edit]:
-        """A call that stays as it was; its root name stays bound to a stand-in."""
+        """A call that stays as it was; its root name stays bound to a stand-in. What a class body makes while its file is imported
+        becomes a stand-in itself, that raises where it is used: the rest of the file can be imported."""
+        if self.classes and not self.functions and isinstance(self.parents.get(id(node)), ast.Assign | ast.AnnAssign):
+            self._keep_root(node.func)
+            self.needs.names.add(EXTRAS)
+            given = self.module.source(node)[len(self.module.source(node.func)) :]
+            given = given if given.isprintable() and not {"'", '"', "\\"} & set(given) else "(...)"
+            return self.replace(node, f"{EXTRAS}.NotPorted({self.quote}{name}{given}{self.quote})")
         return self._keep_root(node.func) + [e for a in [*node.args, *(k.value for k in node.keywords)] for e in self.visit(a)]

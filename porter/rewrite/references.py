@@ -14,6 +14,7 @@ from porter.kinds import ANY, Kinds
 from porter.members import CELL_MEMBERS, SHARED, own_name
 from porter.nodes import children
 from porter.numpy_sizes import as_size
+from porter.old_types import is_old_type
 from porter.packed import NO_FIELDS, PACKED, PAD_FIRST, is_packed, tells_apart
 from porter.rewrite.binding import Binding
 from porter.rewrite.edits import Edit
@@ -144,6 +145,8 @@ class References(Binding):
             return self._value_text(node, row)
         if context in ("annotation", "isinstance") and row.kind == "module":
             return self._class_text(node, row, context)
+        if context == "annotation" and is_old_type(name):
+            return self.spell("mindspore.Tensor")  # a constructor here, which is no type
         if name in _CLASSES and (context in ("annotation", "isinstance") or self._is_exact_test(node)):
             return self.spell(_CLASSES[name])
         if self._same_signature(row):

@@ -20,6 +20,7 @@ from porter.grammar import (
 )
 from porter.graph_forms import nested_edits, raised_edits
 from porter.infer import Inference
+from porter.left_classes import left_edits
 from porter.members import CELL_MEMBERS, own_name
 from porter.parameter_names import check_names
 from porter.program import Module, Program
@@ -138,7 +139,7 @@ class Rewriter(Statements):
                 return edits + ported
             for base in node.bases:
                 edits += self._keep_root(base) if self.resolve(base) in FUNCTION else self.visit(base)
-            return edits  # left as it was, behind its diagnostic
+            return edits + left_edits(self, node)  # left as it was, behind its diagnostic
         with self.within("base"):
             for base in node.bases:
                 edits += self.visit(base)
