@@ -16,12 +16,19 @@ if TYPE_CHECKING:
 SIMPLE = (ast.Assign, ast.Return, ast.Expr, ast.AugAssign)
 
 
+_FOUND = {"any": "True in", "all": "False not in"}
+_NEGATED = {"any": "True not in", "all": "False in"}
+_PLAIN = frozenset({"int", "float", "bool", "str", "None", "Size", "tuple", "list", "dtype", "device"})
+
+
 def call_edits(rewriter: Walk, node: ast.Call) -> list[Edit] | None:
     """`zip(a, b, strict=True)` without its keyword, and `reversed(cells)` or `zip(reversed(range(n)), a)` over a list that is turned."""
     if isinstance(node.func, ast.Name) and node.func.id == "reversed" and len(node.args) == 1 and in_network(rewriter):
         held = rewriter.kinds(node.args[0])
         if K.proven(held, frozenset({"object"})) and all(rewriter._is_cell(k.of) for k in held):
             return rewriter.replace(node, f"list({rewriter.render(node.args[0])})[::-1]")
+    if isinstance(node.func, ast.Name) and node.func.id in _FOUND and len(node.args) == 1 and in_network(rewriter):
+        return _asked_of_each(rewriter, node, _FOUND[node.func.id])
     if not isinstance(node.func, ast.Name) or node.func.id not in ("zip", "enumerate") or not in_network(rewriter):
         return None
     strict = [k for k in node.keywords if k.arg == "strict"] if node.func.id == "zip" else []
@@ -37,6 +44,53 @@ def call_edits(rewriter: Walk, node: ast.Call) -> list[Edit] | None:
             start, end = rewriter.span(node.args[-1])[1], rewriter.span(keyword)[1]
             edits.append(Edit(start, end, "")) if keyword is node.keywords[0] else edits
     return edits
+
+
+def _asked_of_each(rewriter: Walk, node: ast.Call, found: str) -> list[Edit] | None:
+    """`any(t.shape != size for t in states)` as `True in [...]`: a graph hands any and all to Python, without the names around them."""
+    asked = node.args[0]
+    if not isinstance(asked, ast.GeneratorExp | ast.ListComp) or len(asked.generators) != 1 or node.keywords or not _is_truth(rewriter, asked.elt):
+        return None
+    clause = asked.generators[0]
+    tests = "".join(f" if {rewriter.render(t)}" for t in clause.ifs)
+    text = f"{found} [{rewriter.render(asked.elt)} for {rewriter.module.source(clause.target)} in {rewriter.render(clause.iter)}{tests}]"
+    return rewriter.replace(node, rewriter._wrapped(node, text))
+
+
+def negated_edits(rewriter: Walk, node: ast.UnaryOp) -> list[Edit] | None:
+    """`not all(...)` as `False in [...]`."""
+    call = node.operand
+    if not isinstance(node.op, ast.Not) or not isinstance(call, ast.Call) or len(call.args) != 1 or not isinstance(call.func, ast.Name):
+        return None
+    found = _NEGATED.get(call.func.id)
+    inner = _asked_of_each(rewriter, call, found) if found and in_network(rewriter) else None
+    return None if inner is None else rewriter.replace(node, rewriter._wrapped(node, inner[0].text.removeprefix("(").removesuffix(")")))
+
+
+def _is_truth(rewriter: Walk, node: ast.expr) -> bool:
+    """Whether an expression gives True or False, and never a tensor of them."""
+    if isinstance(node, ast.Compare):
+        operands = [node.left, *node.comparators]
+        by_identity = all(isinstance(o, ast.Is | ast.IsNot) for o in node.ops)
+        return by_identity or all(K.proven(k, _PLAIN) or k == K.NONE for k in map(rewriter.kinds, operands))
+    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
+        return _is_truth(rewriter, node.operand)
+    if isinstance(node, ast.BoolOp):
+        return all(_is_truth(rewriter, v) for v in node.values)
+    return isinstance(node, ast.Call) and _is_called(node, "isinstance")
+
+
+def without_cast(rewriter: Walk, node: ast.Assign) -> list[Edit] | None:
+    """`block = cast(ModuleDict, block)`, which says nothing to a run and hides the value from a graph, goes with its line."""
+    call, target = node.value, node.targets[0]
+    if not isinstance(call, ast.Call) or not isinstance(target, ast.Name) or len(node.targets) != 1 or not is_cast(rewriter, call):
+        return None
+    same = isinstance(call.args[1], ast.Name) and call.args[1].id == target.id
+    return rewriter._statement(node, "") if same and in_network(rewriter) else None
+
+
+def is_cast(rewriter: Walk, node: ast.Call) -> bool:
+    return len(node.args) == 2 and not node.keywords and rewriter.resolve(node.func) == "typing.cast"
 
 
 def _is_reversed_range(node: ast.expr) -> bool:

@@ -107,3 +107,63 @@ def test_an_exception_that_is_caught_keeps_its_class() -> None:
     helper = "def run(net, x):\n    try:\n        return net(x)\n    except Flow:\n        return x\n"
     text = HEAD.format(helper=helper, body="        if x.shape[0] > 100:\n            raise Flow('too long')\n        return x * 2")
     assert "raise Flow('too long')" in convert_source(text).text
+
+
+ASKED = """\
+from typing import cast
+import torch
+import torch.nn as nn
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.blocks = nn.ModuleList([nn.ModuleDict({"a": nn.Linear(3, 3), "norm": nn.LayerNorm(3)})])
+
+    def forward(self, x, y: torch.Tensor):
+        B, D = x.shape
+        states = (x, y)
+        if len(states) != 2 or any(s.shape != (B, D) for s in states):
+            raise ValueError("shapes differ")
+        if not all(s.ndim == 2 for s in states) or not any(s is not None for s in states):
+            raise ValueError("rank")
+        for block in self.blocks:
+            block = cast(nn.ModuleDict, block)
+            x = cast(torch.Tensor, block["norm"](block["a"](x))) + y
+        return x
+
+
+def outside(states, target: torch.Tensor):
+    states = cast(list, states)
+    return any(s.shape != target.shape for s in states)
+
+
+def of_tensors(x: torch.Tensor, y: torch.Tensor):
+    return any(t.eq(0) for t in (x, y))
+"""
+
+
+@pytest.mark.parametrize("graph", [False, True])
+def test_any_and_all_of_what_a_graph_knows_and_casts_that_only_a_reader_needs(sides, graph: bool) -> None:
+    original, ported, text = sides(ASKED)
+    assert "if len(states) != 2 or (True in [s.shape != (B, D) for s in states]):" in text
+    assert "if (False in [s.ndim == 2 for s in states]) or (True not in [s is not None for s in states]):" in text
+    assert "block = block" not in text and "            x = block['norm']" in text.replace('"', "'")
+    assert "states = cast(list, states)\n    return any(s.shape != target.shape for s in states)" in text  # no network reaches it
+    assert "any(t.eq(0) for t in (x, y))" in text
+    x, y = (np.random.default_rng(n).normal(size=(2, 3)).astype(np.float32) for n in (1, 2))
+    net, cell = original.Net(), ported.Net()
+    with torch.no_grad():
+        for name, p in net.named_parameters():
+            p.copy_(torch.linspace(-1, 1, p.numel()).reshape(p.shape) if "a." in name else p)
+    for p in cell.get_parameters():
+        if ".a." in p.name:
+            p.set_data(ms.Tensor(np.linspace(-1, 1, p.size, dtype=np.float32).reshape(p.shape)))
+    ms.set_context(mode=ms.GRAPH_MODE if graph else ms.PYNATIVE_MODE)
+    try:
+        found = cell(ms.Tensor(x), ms.Tensor(y)).asnumpy()
+        with pytest.raises(ValueError, match="shapes differ"):
+            cell(ms.Tensor(x), ms.Tensor(y[:1]))
+    finally:
+        ms.set_context(mode=ms.PYNATIVE_MODE)
+    np.testing.assert_allclose(found, net(torch.tensor(x), torch.tensor(y)).detach().numpy(), rtol=1e-5, atol=1e-5)

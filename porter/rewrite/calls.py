@@ -16,7 +16,8 @@ from porter.formats import (
     requoted,
 )
 from porter.functions import omitted_arguments
-from porter.graph_forms import call_edits
+from porter.grammar import in_network
+from porter.graph_forms import call_edits, is_cast
 from porter.guards import (
     constant_of,
     truth,
@@ -103,6 +104,8 @@ class Calls(InPlace):
                 return method
         if name is not None and name.startswith("numpy."):
             return copied_if_needed(self, node)
+        if is_cast(self, node) and in_network(self):
+            return self.replace(node, self._wrapped(node, self.render(node.args[1])))
         if name in ("typing.cast", "cast") and len(node.args) == 2:
             with self.within("annotation"):
                 edits = self.visit(node.args[0])

@@ -18,7 +18,7 @@ from porter.grammar import (
     raise_edits,
     set_edits,
 )
-from porter.graph_forms import nested_edits, raised_edits
+from porter.graph_forms import negated_edits, nested_edits, raised_edits, without_cast
 from porter.infer import Inference
 from porter.left_classes import left_edits
 from porter.members import CELL_MEMBERS, own_name
@@ -76,6 +76,10 @@ class Rewriter(Statements):
         if self._named_too and id(node) in self._named_too and isinstance(node, ast.Assign):
             return self.replace(node.value, f"{self._named_too[id(node)]} = {self.render(node.value)}")
         kind = type(node)
+        if kind is ast.Assign and self.functions and b"cast(" in self.module.data:
+            uncast = without_cast(self, node)  # type: ignore[arg-type]
+            if uncast is not None:
+                return uncast
         if kind is ast.Assign and self.functions:
             apart = device_apart(self, node)  # type: ignore[arg-type]
             if apart is not None:
@@ -251,6 +255,10 @@ class Rewriter(Statements):
 
     def visit_NamedExpr(self, node: ast.NamedExpr) -> list[Edit]:
         edits = named_edits(self, node)
+        return self.children(node) if edits is None else edits
+
+    def visit_UnaryOp(self, node: ast.UnaryOp) -> list[Edit]:
+        edits = negated_edits(self, node)
         return self.children(node) if edits is None else edits
 
     def visit_BinOp(self, node: ast.BinOp) -> list[Edit]:
