@@ -33,9 +33,12 @@ def call_edits(rewriter: Walk, node: ast.Call) -> list[Edit] | None:
         return None
     strict = [k for k in node.keywords if k.arg == "strict"] if node.func.id == "zip" else []
     turned = [a for a in node.args if _is_reversed_range(a)]
-    if not strict and not turned:
+    listed = [a for a in node.args if _is_parameter_list(rewriter, a)] if node.func.id == "zip" else []
+    if not strict and not turned and not listed:
         return None
-    edits = [e for a in [*node.args, *node.keywords] if a not in turned and a not in strict for e in rewriter.visit(a)]
+    edits = [e for a in [*node.args, *node.keywords] if a not in turned and a not in strict and a not in listed for e in rewriter.visit(a)]
+    for argument in listed:  # beside a list of cells, a graph does not see what an object of the program's own holds
+        edits += rewriter.replace(argument, f"list({rewriter.render(argument)})")
     for argument in turned:
         inner = argument.args[0]  # type: ignore[attr-defined]
         edits += rewriter.replace(argument, f"list({rewriter.render(inner)})[::-1]")
@@ -96,6 +99,11 @@ def is_cast(rewriter: Walk, node: ast.Call) -> bool:
 def _is_reversed_range(node: ast.expr) -> bool:
     inner = node.args[0] if isinstance(node, ast.Call) and _is_called(node, "reversed") and len(node.args) == 1 else None
     return isinstance(inner, ast.Call) and _is_called(inner, "range")
+
+
+def _is_parameter_list(rewriter: Walk, node: ast.expr) -> bool:
+    held = rewriter.kinds(node)
+    return K.proven(held, frozenset({"object"})) and all("torch.nn.ParameterList" in rewriter._family(k.of) for k in held)
 
 
 def _is_called(node: ast.Call, name: str) -> bool:

@@ -33,7 +33,7 @@ TEXT_ARGUMENTS = frozenset({"to", "type", "cuda", "new_tensor", "unflatten", "re
 
 def is_tensor_call(program: Program, node: ast.Call, func: ast.Attribute) -> bool:
     """Whether a method call on something unknown shows that it is a tensor."""
-    if func.attr in _own_methods(program):
+    if _may_be_own(program, node, func):
         return False
     if isinstance(func.value, ast.Call) and isinstance(func.value.func, ast.Attribute) and func.value.func.attr in COUNTED:
         return False
@@ -90,7 +90,7 @@ def only_tensors_have(known: Kinds, method: str) -> bool:
 
 def is_module_call(program: Program, node: ast.Call, func: ast.Attribute) -> bool:
     """Whether a method call on something unknown shows that it is a network."""
-    if func.attr in _own_methods(program):
+    if _may_be_own(program, node, func):
         return False
     if func.attr in ("train", "eval"):
         return not node.keywords and all(isinstance(a, ast.Constant) and isinstance(a.value, bool) for a in node.args)
@@ -117,7 +117,7 @@ def _tensors_by_use(program: Program, function: ast.FunctionDef | ast.AsyncFunct
             line = ends.get(id(node), node.lineno)
             first_bound[node.id] = min(line, first_bound.get(node.id, line))
         elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and isinstance(node.func.value, ast.Name):
-            if is_tensor_call(program, node, node.func) or _is_in_place(program, node.func):
+            if is_tensor_call(program, node, node.func) or _is_in_place(program, node, node.func):
                 name = node.func.value.id
                 used[name] = min(node.lineno, used.get(name, node.lineno))
     return {name for name, line in used.items() if line <= first_bound.get(name, line)}
@@ -128,9 +128,9 @@ def _bound_names(node: ast.Assign | ast.AnnAssign) -> Iterator[ast.Name]:
         yield from (n for n in ast.walk(target) if isinstance(n, ast.Name))
 
 
-def _is_in_place(program: Program, func: ast.Attribute) -> bool:
+def _is_in_place(program: Program, node: ast.Call, func: ast.Attribute) -> bool:
     """Whether a method changes a tensor in place; modules have two whose names end alike."""
-    if not func.attr.endswith("_") or func.attr in ("requires_grad_", "share_memory_") or func.attr in _own_methods(program):
+    if not func.attr.endswith("_") or func.attr in ("requires_grad_", "share_memory_") or _may_be_own(program, node, func):
         return False
     return any(row.inplace for row in program.table.get(f"torch.Tensor.{func.attr}"))
 
@@ -145,10 +145,38 @@ def _own_nodes(function: ast.FunctionDef | ast.AsyncFunctionDef) -> Iterator[ast
             stack.extend(children(node))
 
 
-def _own_methods(program: Program) -> set[str]:
-    cached: set[str] | None = getattr(program, "_method_names", None)
+def _may_be_own(program: Program, node: ast.Call, func: ast.Attribute) -> bool:
+    """Whether a method of a class of the program has the name of a call and takes its arguments."""
+    return any(_takes(method, node) for method in _own_methods(program).get(func.attr, ()))
+
+
+def _takes(method: Function, node: ast.Call) -> bool:
+    """Whether a call of a method on an object binds, as far as the number of its arguments and their names say."""
+    given, arguments = len(node.args), method.node.args
+    if any(isinstance(a, ast.Starred) for a in node.args) or any(k.arg is None for k in node.keywords):
+        return True
+    static = any(ast.unparse(d).rpartition(".")[2] == "staticmethod" for d in method.decorators)
+    positional = [a.arg for a in [*arguments.posonlyargs, *arguments.args]][0 if static else 1 :]
+    named = {k.arg for k in node.keywords}
+    if method.decorators and not static:
+        return True  # what a decorator makes of it may take others
+    if given > len(positional) and not arguments.vararg:
+        return False
+    if not named <= {*positional[given:], *(a.arg for a in arguments.kwonlyargs)} and not arguments.kwarg:
+        return False
+    needed = positional[given : len(positional) - len(arguments.defaults)]
+    needed += [a.arg for a, default in zip(arguments.kwonlyargs, arguments.kw_defaults) if default is None]
+    return named.issuperset(needed)
+
+
+def _own_methods(program: Program) -> dict[str, list[Function]]:
+    cached: dict[str, list[Function]] | None = getattr(program, "_method_names", None)
     if cached is None:
-        cached = {name for cls in program.classes.values() for name, method in cls.methods.items() if not _is_property(method)}
+        cached = {}
+        for cls in program.classes.values():
+            for name, method in cls.methods.items():
+                if not _is_property(method):
+                    cached.setdefault(name, []).append(method)
         program._method_names = cached  # type: ignore[attr-defined]
     return cached
 
@@ -164,7 +192,7 @@ def is_text_call(node: ast.Call, func: ast.Attribute, argument_kinds: list[Kinds
 
 def is_move(program: Program, node: ast.Call, func: ast.Attribute, argument_kinds: list[Kinds]) -> bool:
     """Whether a call only says on which device a value should lie, whatever the value is."""
-    if func.attr not in MOVES or func.attr in _own_methods(program):
+    if func.attr not in MOVES or _may_be_own(program, node, func):
         return False
     if any(k.arg not in ("device", "non_blocking") for k in node.keywords):
         return False

@@ -167,3 +167,41 @@ def test_any_and_all_of_what_a_graph_knows_and_casts_that_only_a_reader_needs(si
     finally:
         ms.set_context(mode=ms.PYNATIVE_MODE)
     np.testing.assert_allclose(found, net(torch.tensor(x), torch.tensor(y)).detach().numpy(), rtol=1e-5, atol=1e-5)
+
+
+PARAMETERS = """\
+import torch
+import torch.nn as nn
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.acts = nn.ModuleList([nn.ReLU(), nn.Tanh()])
+        self.scales = nn.ParameterList([nn.Parameter(torch.full((3,), 1.5 + i)) for i in range(2)])
+
+    def forward(self, x):
+        for act, scale in zip(self.acts, self.scales):
+            x = act(x) + 1 / scale
+        for scale in self.scales:
+            x = x * scale
+        return x
+
+
+def names(net: Net):
+    return len(list(zip("ab", net.scales)))
+"""
+
+
+@pytest.mark.parametrize("graph", [False, True])
+def test_parameters_beside_cells_in_a_graph(sides, graph: bool) -> None:
+    original, ported, text = sides(PARAMETERS)
+    assert "in zip(self.acts, list(self.scales)):" in text
+    assert "for scale in self.scales:" in text and 'zip("ab", net.scales)' in text
+    x = np.random.default_rng(3).normal(size=(2, 3)).astype(np.float32)
+    ms.set_context(mode=ms.GRAPH_MODE if graph else ms.PYNATIVE_MODE)
+    try:
+        found = ported.Net()(ms.Tensor(x)).asnumpy()
+    finally:
+        ms.set_context(mode=ms.PYNATIVE_MODE)
+    np.testing.assert_allclose(found, original.Net()(torch.tensor(x)).detach().numpy(), rtol=1e-5, atol=1e-6)

@@ -91,3 +91,58 @@ def test_methods_of_torchs_values_are_the_values_own() -> None:
     text = convert_source("import torch\n\nversion = tuple(int(v) for v in torch.__version__.split('.')[:2])\n").text
     assert "mindspore.__version__.split('.')" in text
     assert "ops.split(" in convert_source("import torch\n\n\ndef f(x: torch.Tensor):\n    return torch.split(x, 2)\n").text
+
+
+@pytest.mark.parametrize(
+    ("own", "call", "is_own"),
+    [
+        ("def detach(self, states): ...", "x.detach()", False),
+        ("def detach(self, states): ...", "x.detach(kind)", True),
+        ("def detach(self, states=None): ...", "x.detach()", True),
+        ("@staticmethod\n    def detach(*states): ...", "x.detach()", True),
+        ("@staticmethod\n    def detach(a): ...", "x.detach()", False),
+        ("def size(self, *, unit): ...", "x.size()", False),
+        ("def size(self, *, unit='px'): ...", "x.size(0)", False),
+        ("def size(self, **options): ...", "x.size()", True),
+        ("def unsqueeze(self, dim, keep): ...", "x.unsqueeze(dim=1, keep=kind)", True),
+        ("@cached\n    def unsqueeze(self): ...", "x.unsqueeze(1)", True),
+    ],
+)
+def test_a_method_of_the_programs_own_counts_where_it_takes_the_arguments(own: str, call: str, is_own: bool) -> None:
+    text, codes = _ported(f"    return {call}\n", f"\n\nclass Own:\n    {own}\n")
+    assert (f"return {call}\n" in text) == is_own
+    assert is_own or codes == []
+
+
+def test_what_clone_gives_is_a_tensor_before_anything_is_known_of_its_receiver() -> None:
+    source = '''import torch
+import torch.nn as nn
+
+
+class Neuron(nn.Module):
+    def __init__(self, spike=None):
+        super().__init__()
+        self.spike = later if spike is None else self.bypass
+
+    @staticmethod
+    def detach(*states):
+        return states
+
+    def forward(self, x):
+        reset = self.spike(x).clone().detach()
+        return reset
+
+    def bypass(self, x):
+        return later(x)
+
+
+def later(x):
+    return last(x)
+
+
+def last(x):
+    return torch.sign(x)
+'''
+    result = convert_source(source)
+    assert not result.diagnostics
+    assert "reset = ops.stop_gradient(self.spike(x).copy())" in result.text

@@ -63,6 +63,8 @@ class Calls(Results):
         """A method that only tensors, or only modules, have shows what its unknown receiver is, here and in what follows."""
         known = K.without_none(self.found.get(id(func.value), NOTHING))
         narrowed = only_tensors_have(known, func.attr)
+        if not known and is_tensor_call(self.program, node, func):
+            return K.TENSOR  # nothing has reached the receiver yet; what the call gives is that of a tensor all the same
         if not is_unsure(known) and not narrowed:
             return NOTHING
         if narrowed or is_tensor_call(self.program, node, func):
