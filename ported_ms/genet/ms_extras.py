@@ -766,6 +766,7 @@ class Optimizer(nn.Cell):
         self.skipped = []
         self.states = []
         self.trained = []
+        self.kept_infos = []
         self.calls = [0]
         self.parameters = ()
         for group in groups:
@@ -791,7 +792,9 @@ class Optimizer(nn.Cell):
         first = len(self.parameters)
         self.skipped.append([0] * len(params))
         self.states.append([self.named_state(p, first + i, settings) for i, p in enumerate(params)])
-        self.trained.append([p.requires_grad for p in params])
+        # asking a parameter itself waits, with a processor, until the gradients are there
+        self.kept_infos.append([p.param_info for p in params])
+        self.trained.append([info.requires_grad for info in self.kept_infos[index]])
         parameters = (*self.parameters, *params)
         # in GRAPH mode the update of each parameter is a few calls deeper than that of the one before
         mindspore.set_recursion_limit(1000 + 6 * len(parameters))
@@ -820,7 +823,7 @@ class Optimizer(nn.Cell):
 
     def __call__(self, gradients):
         self.calls[0] += 1
-        self.trained = [[p.requires_grad for p in group["params"]] for group in self.settings]
+        self.trained = [[info.requires_grad for info in infos] for infos in self.kept_infos]
         if all(g is not None for g in gradients):
             gradients = mindspore.mutable(tuple(gradients))  # a plain tuple is a constant, and GRAPH mode would compile each step anew
         return super().__call__(gradients)
