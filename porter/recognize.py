@@ -39,6 +39,8 @@ def is_tensor_call(program: Program, node: ast.Call, func: ast.Attribute) -> boo
         return False
     if func.attr.endswith("_") and isinstance(func.value, ast.Attribute) and func.value.attr == "data":
         return any(r.inplace for r in program.table.get(f"torch.Tensor.{func.attr}"))
+    if func.attr == "new":
+        return isinstance(func.value, ast.Attribute) and func.value.attr == "data"  # images and hashes are made by a new, too
     if func.attr == "view":
         return len(node.args) > 1  # an array's view takes one dtype
     if any(k.arg == "keepdim" or (k.arg == "dim" and _literal(k.value) is not None) for k in node.keywords):

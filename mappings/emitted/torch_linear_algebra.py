@@ -1,7 +1,9 @@
 """Products and factorisations of torch.* and torch.linalg that MindSpore lacks or has with other conventions."""
 
 import mindspore
-from mindspore import ops
+import numpy as np
+from mindspore import Tensor, ops
+from mindspore.scipy import linalg
 
 from mappings.emitted.torch_indexing import broadcast_tensors
 from mappings.emitted.torch_reduction import norm
@@ -124,3 +126,34 @@ def logdet(input):
     """torch.logdet: NaN where the determinant is negative."""
     sign, value = ops.slogdet(input)
     return ops.where(sign < 0, float('nan'), value)
+
+
+def lu(A):
+    """torch.linalg.lu of one matrix: (P, L, U) with A = P @ L @ U."""
+    permutation, lower, upper = linalg.lu(A)
+    return permutation.astype(A.dtype), lower, upper
+
+
+def lu_factor(A):
+    """torch.linalg.lu_factor of one square matrix: L without its diagonal and U in one matrix, and the row, counted from 1,
+    that each row was exchanged with."""
+    permutation, lower, upper = linalg.lu(A)
+    order = permutation.asnumpy().argmax(0)
+    rows = list(range(len(order)))
+    pivots = []
+    for step, row in enumerate(order):
+        place = rows.index(row)
+        rows[step], rows[place] = rows[place], rows[step]
+        pivots.append(place + 1)
+    return ops.tril(lower, -1) + upper, Tensor(np.array(pivots, np.int32))
+
+
+def lu_unpack(LU_data, LU_pivots):
+    """torch.lu_unpack of one square matrix: (P, L, U)."""
+    size = LU_data.shape[-1]
+    rows = list(range(size))
+    for step, place in enumerate(LU_pivots.asnumpy().tolist()):
+        rows[step], rows[place - 1] = rows[place - 1], rows[step]
+    identity = ops.eye(size, size, LU_data.dtype)
+    permutation = Tensor(np.eye(size)[rows].T, LU_data.dtype)
+    return permutation, ops.tril(LU_data, -1) + identity, ops.triu(LU_data)

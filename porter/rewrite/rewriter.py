@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from porter import kinds as K
 from porter.alignment import aligned_edits
+from porter.asserted import flag_edits
 from porter.comments import with_comments
 from porter.functions import FUNCTION, function_edits, is_function
 from porter.grammar import (
@@ -263,6 +264,10 @@ class Rewriter(Statements):
 
     def visit_BinOp(self, node: ast.BinOp) -> list[Edit]:
         edits = differing_edits(self, node) or divided_edits(self, node)
+        return self.children(node) if edits is None else edits
+
+    def visit_Assert(self, node: ast.Assert) -> list[Edit]:
+        edits = flag_edits(self, node)
         return self.children(node) if edits is None else edits
 
     def visit_Delete(self, node: ast.Delete) -> list[Edit]:
