@@ -1,7 +1,8 @@
 """Pointwise functions of torch.* that no single MindSpore operator reproduces on all dtypes."""
 
 import mindspore
-from mindspore import ops
+import numpy as np
+from mindspore import Tensor, ops
 
 
 def bitwise_not(input):
@@ -19,3 +20,8 @@ def logit(input, eps=None):
     if eps is not None:
         input = ops.clamp(input, eps, 1 - eps)
     return ops.log(input / (1 - input))
+
+
+def nextafter(input, other):
+    """torch.nextafter: the next floating number from `input` towards `other`, both of one dtype."""
+    return Tensor(np.nextafter(input.asnumpy(), other.asnumpy()))
