@@ -583,7 +583,7 @@ def _single_sequence(argument: Argument, text: str) -> bool:
     return False
 
 
-_PREDICATE_NAMES = frozenset(["is_int", "is_float", "is_number", "is_bool", "is_str", "is_none", "is_tensor", "is_parameter", "is_sequence", "is_empty", "is_dtype", "given"])
+_PREDICATE_NAMES = frozenset(["is_int", "is_float", "is_number", "is_bool", "is_str", "is_none", "is_tensor", "is_parameter", "is_sequence", "is_size", "is_empty", "is_dtype", "given"])
 
 
 def is_primary(text: str) -> bool:

@@ -316,6 +316,7 @@ _PREDICATES: dict[str, Callable[[Argument], Any]] = {
     "is_tensor": _kind_predicate("Tensor", "Parameter"),
     "is_parameter": _kind_predicate("Parameter"),
     "is_sequence": _kind_predicate("list", "tuple", "Size"),
+    "is_size": _kind_predicate("Size"),
     "is_empty": lambda argument: argument.constant in ((), []),
     "is_dtype": _kind_predicate("dtype"),
     "given": lambda argument: argument.given,

@@ -29,7 +29,7 @@ GUARD_KEYS = frozenset(["that", "else", "help"])
 LIMIT_KEYS = frozenset(["when", "what"])
 REFUSED_KEYS = frozenset(["reason", "help"])
 PREDICATES = frozenset(
-    ["is_int", "is_float", "is_number", "is_bool", "is_str", "is_none", "is_tensor", "is_parameter", "is_sequence", "is_empty", "is_dtype", "given"]
+    ["is_int", "is_float", "is_number", "is_bool", "is_str", "is_none", "is_tensor", "is_parameter", "is_sequence", "is_size", "is_empty", "is_dtype", "given"]
 )
 LIMIT_NAMES = frozenset(["inputs", "integral", "torch"])  # what a limit may read besides the arguments
 KEPT_TABLES = 8  # compiled forms of other versions of the table, so that two of them do not compile in turns

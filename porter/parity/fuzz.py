@@ -353,6 +353,7 @@ PREDICATES: dict[str, Callable[[Any], bool]] = {
     "is_none": lambda value: value is None,
     "is_tensor": lambda value: isinstance(value, torch.Tensor),
     "is_sequence": lambda value: isinstance(value, list | tuple),
+    "is_size": lambda value: isinstance(value, torch.Size),
     "is_dtype": lambda value: isinstance(value, torch.dtype),
     "integral": _integral,
 }

@@ -209,6 +209,8 @@ class Binding(Walk):
                 unsure = True
         if likely is not None and all(r.refused is not None for r in rows[rows.index(likely) + 1 :]):
             return likely, True
+        if unsure and _decides_itself(rows):
+            return rows[-1], True
         return None, not unsure
 
     def _inline(
@@ -290,3 +292,10 @@ class Binding(Walk):
             given = given if given.isprintable() and not {"'", '"', "\\"} & set(given) else "(...)"
             return self.replace(node, f"{EXTRAS}.NotPorted({self.quote}{name}{given}{self.quote})")
         return self._keep_root(node.func) + [e for a in [*node.args, *(k.value for k in node.keywords)] for e in self.visit(a)]
+
+
+def _decides_itself(rows: tuple[Row, ...]) -> bool:
+    """Whether the last form is the emitted function that stands for all forms, and sees from its arguments which is meant."""
+    last = rows[-1].alternatives
+    adapter = rows[-1].adapter
+    return all(r.adapter == adapter for r in rows if r.kind != "value") and len(last) == 1 and last[0].to.startswith(f"{adapter}(*")
