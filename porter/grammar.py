@@ -6,6 +6,7 @@ import ast
 from typing import TYPE_CHECKING
 
 from porter import kinds as K
+from porter.dataflow import own_nodes
 from porter.nodes import walk
 from porter.reached import in_networks
 from porter.rewrite.edits import Edit
@@ -24,7 +25,7 @@ def statement_edits(rewriter: Walk, node: ast.Expr) -> list[Edit] | None:
         return None
     if isinstance(node.value, ast.Tuple) and all(isinstance(e, ast.Call) for e in node.value.elts):
         return _lines(rewriter, node, [rewriter.render(e) for e in node.value.elts])
-    return _updated(rewriter, node) or _extended(rewriter, node)
+    return _updated(rewriter, node) or _extended(rewriter, node) or _grown(rewriter, node)
 
 
 def is_plain_delete(rewriter: Walk, node: ast.Delete) -> bool:
@@ -111,6 +112,39 @@ def _extended(rewriter: Walk, node: ast.Expr) -> list[Edit] | None:
     if not K.proven(rewriter.kinds(call.func.value), LIST):
         return None
     return _lines(rewriter, node, [f"{call.func.value.id}.append({rewriter.module.source(e)})" for e in added.elts])
+
+
+def _grown(rewriter: Walk, node: ast.Expr) -> list[Edit] | None:
+    """`found.extend(more)` of a list that the function makes as `found += more`: what a graph extends keeps growing from call to call."""
+    call = node.value
+    if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Attribute) or call.func.attr != "extend" or len(call.args) != 1:
+        return None
+    owner, added = call.func.value, call.args[0]
+    if not isinstance(owner, ast.Name) or isinstance(added, ast.GeneratorExp | ast.Starred) or not _makes_list(rewriter, owner.id):
+        return None
+    text = rewriter.render(added)
+    listed = isinstance(added, ast.List | ast.ListComp) or K.proven(rewriter.kinds(added), LIST)
+    return rewriter.replace(node, f"{owner.id} += {text if listed else f'list({text})'}")
+
+
+def _makes_list(rewriter: Walk, name: str) -> bool:
+    """Whether the function at hand itself gives a name a new list."""
+    body = getattr(rewriter.functions[-1], "body", None) if rewriter.functions else None
+    statements = body if isinstance(body, list) else []
+    return any(name in _lists_made(n) for statement in statements for n in own_nodes(statement))
+
+
+def _lists_made(node: ast.AST) -> set[str]:
+    """Names that an assignment gives a list: `a = []`, `a: list = []`, `a, b = [], []`."""
+    pairs: list[tuple[ast.expr, ast.expr | None]] = []
+    if isinstance(node, ast.AnnAssign):
+        pairs.append((node.target, node.value))
+    elif isinstance(node, ast.Assign):
+        pairs += [(t, node.value) for t in node.targets]
+        target = node.targets[0]
+        if isinstance(target, ast.Tuple) and isinstance(node.value, ast.Tuple):
+            pairs += zip(target.elts, node.value.elts)
+    return {t.id for t, value in pairs if isinstance(t, ast.Name) and isinstance(value, ast.List | ast.ListComp)}
 
 
 _REFUSED: dict[type[ast.AST], str] = {

@@ -205,3 +205,42 @@ def test_parameters_beside_cells_in_a_graph(sides, graph: bool) -> None:
     finally:
         ms.set_context(mode=ms.PYNATIVE_MODE)
     np.testing.assert_allclose(found, original.Net()(torch.tensor(x)).detach().numpy(), rtol=1e-5, atol=1e-6)
+
+
+GROWN = """\
+import torch
+import torch.nn as nn
+
+
+class Net(nn.Module):
+    def forward(self, x):
+        first, second = [], []
+        found = [x]
+        pair = (x, x + 1)
+        found.extend([x * 2, x * 3])
+        for part in range(2):
+            found.extend(pair)
+        second.extend([x])
+        return found + second
+
+
+def outside(x: torch.Tensor, found):
+    more = []
+    more.extend([x])
+    found.extend(more)
+    return found
+"""
+
+
+@pytest.mark.parametrize("graph", [False, True])
+def test_a_list_that_a_network_extends_is_as_long_at_each_call(sides, graph: bool) -> None:
+    _, ported, text = sides(GROWN)
+    assert "found += [x * 2, x * 3]" in text and "found += list(pair)" in text
+    assert "more.extend([x])\n    found.extend(more)" in text  # no network reaches it
+    ms.set_context(mode=ms.GRAPH_MODE if graph else ms.PYNATIVE_MODE)
+    try:
+        net = ported.Net()
+        sums = [[float(t.asnumpy().sum()) for t in net(ms.Tensor(np.full((2,), n, np.float32)))] for n in (1, 2, 2)]
+    finally:
+        ms.set_context(mode=ms.PYNATIVE_MODE)
+    assert sums[0] == [2, 4, 6, 2, 4, 2, 4, 2] and sums[1] == sums[2] == [4, 8, 12, 4, 6, 4, 6, 4]
