@@ -1,4 +1,4 @@
-"""LU factors as flows with invertible convolutions make them, and sizes given to Tensor.new."""
+"""LU factors as flows with invertible convolutions make them."""
 
 from __future__ import annotations
 
@@ -14,10 +14,6 @@ import torch
 def factors(q: torch.Tensor):
     P, L, U = torch.lu_unpack(*q.lu())
     return P, L, U, torch.linalg.lu(q)
-
-
-def empty(x: torch.Tensor):
-    return x.new(*x.size()), x.new(2, 3), x.new(4)
 """
 
 
@@ -39,10 +35,3 @@ def test_a_gradient_through_the_factors_is_refused_aloud(sides) -> None:
     _, ported, _ = sides(SOURCE)
     with pytest.raises(RuntimeError, match="bprop"):
         mindspore.grad(lambda a: (ported.factors(a)[3][2] ** 2).sum())(mindspore.Tensor(np.eye(3, dtype=np.float32) + 1))
-
-
-def test_new_with_sizes(sides) -> None:
-    _, ported, text = sides(SOURCE)
-    assert "x.new_zeros((2, 3)), x.new_zeros((4,))" in text
-    shapes = [t.shape for t in ported.empty(mindspore.Tensor(np.ones((5, 2), np.float64)))]
-    assert shapes == [(5, 2), (2, 3), (4,)]

@@ -146,8 +146,3 @@ def last(x):
     result = convert_source(source)
     assert not result.diagnostics
     assert "reset = ops.stop_gradient(self.spike(x).copy())" in result.text
-
-
-def test_new_of_a_tensors_data_makes_a_tensor_and_that_of_anything_else_tells_nothing() -> None:
-    text, codes = _ported("    return x.data.new(2, 3).fill_(1.0), kind.new('RGB', (2, 3))\n")
-    assert codes == [] and "ops.full_like(" in text and ".new_zeros((2, 3)), 1.0), kind.new('RGB', (2, 3))" in text
