@@ -30,3 +30,9 @@ def test_the_keywords_of_a_function_are_torchs() -> None:
 )
 def test_a_member_that_the_port_lacks_is_its_default(before: str, after: str) -> None:
     assert _ported(before) == after
+
+
+def test_a_call_within_a_stated_limit_is_named():
+    source = "import torch\n\n\ndef f(x: torch.Tensor, k):\n    return torch.topk(x, k, sorted={0})\n"
+    found = {given: [d.code for d in convert_source(source.replace("{0}", given)).diagnostics] for given in ("False", "True", "k > 1")}
+    assert found == {"False": ["MSP604"], "True": [], "k > 1": []}

@@ -53,47 +53,47 @@ def _legacy(data, dtype):
     return ops.zeros(tuple(data), dtype)
 
 
-def FloatTensor(*data):
+def FloatTensor(*data, device=None):
     """torch.FloatTensor, and torch.Tensor(...)."""
     return _legacy(data, mindspore.float32)
 
 
-def DoubleTensor(*data):
+def DoubleTensor(*data, device=None):
     """torch.DoubleTensor."""
     return _legacy(data, mindspore.float64)
 
 
-def HalfTensor(*data):
+def HalfTensor(*data, device=None):
     """torch.HalfTensor."""
     return _legacy(data, mindspore.float16)
 
 
-def LongTensor(*data):
+def LongTensor(*data, device=None):
     """torch.LongTensor."""
     return _legacy(data, mindspore.int64)
 
 
-def IntTensor(*data):
+def IntTensor(*data, device=None):
     """torch.IntTensor."""
     return _legacy(data, mindspore.int32)
 
 
-def ShortTensor(*data):
+def ShortTensor(*data, device=None):
     """torch.ShortTensor."""
     return _legacy(data, mindspore.int16)
 
 
-def CharTensor(*data):
+def CharTensor(*data, device=None):
     """torch.CharTensor."""
     return _legacy(data, mindspore.int8)
 
 
-def ByteTensor(*data):
+def ByteTensor(*data, device=None):
     """torch.ByteTensor."""
     return _legacy(data, mindspore.uint8)
 
 
-def BoolTensor(*data):
+def BoolTensor(*data, device=None):
     """torch.BoolTensor."""
     return _legacy(data, mindspore.bool_)
 

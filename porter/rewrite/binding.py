@@ -105,6 +105,9 @@ class Binding(Walk):
                 return None
             if holds is None:
                 return self._adapter_call(node, row, receiver)
+        for limit in row.limits:
+            if limit.when != "True" and truth(limit.when, bound):
+                self.report(node, "MSP604", f"{row.name}: {limit.what}", "compare this call, or write it another way", row, symbol=row.name)
         if asks_for_float64(row, node):
             self.report(node, "MSP603", MESSAGE, HELP, row)
         alternative, known = choose_alternative(row, bound, self.target)
