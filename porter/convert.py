@@ -150,7 +150,13 @@ def _unparsable(path: str, error: SyntaxError) -> Diagnostic:
 
 def extras_home(program: Program, module: Module) -> str:
     """The folder that holds ms_extras.py for a module: the outermost package above it, or its own folder."""
-    folder = PurePosixPath(module.path).parent
+    homes: dict[str, str] = program.__dict__.setdefault("_extras_homes", {})
+    if module.folder not in homes:
+        homes[module.folder] = _extras_home(program, PurePosixPath(module.path).parent)
+    return homes[module.folder]
+
+
+def _extras_home(program: Program, folder: PurePosixPath) -> str:
     parts = folder.parts
     for length in range(len(parts) + 1):
         package = "/".join(parts[:length])

@@ -30,7 +30,7 @@ def as_size(rewriter: Walk, node: ast.Call | ast.Name | ast.Attribute, edits: li
 def _is_numpy_number(rewriter: Walk, node: ast.AST) -> bool:
     """Whether a call reduces a whole array to one number, a name only ever holds such numbers, or a space has so many actions."""
     if isinstance(node, ast.Name):
-        if b"prod(" not in rewriter.module.data and b"_space.n" not in rewriter.module.data:
+        if not rewriter.module.has(b"prod(") and not rewriter.module.has(b"_space.n"):
             return False
         values = assigned(rewriter.module, node.id)
         return bool(values) and all(isinstance(v, ast.Call | ast.Attribute) and _is_numpy_number(rewriter, v) for v in values)

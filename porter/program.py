@@ -93,6 +93,14 @@ class Module:
             data = self._data = self.text.encode("utf-8")
         return data
 
+    def has(self, text: bytes) -> bool:
+        """Whether a text stands anywhere in the file, searched once: what is rare is asked for at every node."""
+        known: dict[bytes, bool] = self.__dict__.setdefault("_texts", {})
+        found = known.get(text)
+        if found is None:
+            found = known[text] = text in self.data
+        return found
+
     def source(self, node: ast.AST) -> str:
         start = self.offset(node.lineno, node.col_offset)  # type: ignore[attr-defined]
         end = self.offset(node.end_lineno, node.end_col_offset)  # type: ignore[attr-defined]

@@ -406,9 +406,11 @@ class _Followed:
 
     def value(self, node: ast.expr, *, quiet: bool = False) -> Tokens:
         """The storages that an expression's value may be, or hold; `quiet` where only its shape or type is asked."""
-        method = getattr(self, f"of_{type(node).__name__}", None)
         if isinstance(node, ast.Name | ast.Attribute):
             return self.named(node, quiet=quiet)
+        if isinstance(node, ast.Constant):
+            return NONE
+        method = getattr(self, f"of_{type(node).__name__}", None)
         if method is not None:
             found: Tokens = method(node)
             return found

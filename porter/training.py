@@ -41,7 +41,7 @@ class Training:
         self.models: dict[int, Plain] = {}
         self.rendering = False
         self.parallel = False
-        if b".backward(" not in rewriter.module.data:
+        if not rewriter.module.has(b".backward("):
             return
         self.parallel = PARALLEL in used_names(rewriter)
         for scope in scopes_of(rewriter.module.tree):

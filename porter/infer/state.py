@@ -64,7 +64,7 @@ class State:
         self.grown_attributes: set[tuple[str, str]] = set()
         self.recognized: dict[int, Kinds] = {}
         self.class_literals: dict[int, str] = {}
-        self.handlers = {getattr(ast, n[4:]): n for n in dir(self) if n.startswith("_of_")}
+        self.handlers = {getattr(ast, n[4:]): getattr(self, n) for n in dir(type(self)) if n.startswith("_of_")}
 
     def kinds_of(self, node: ast.AST) -> Kinds:
         """What is known of an expression; empty where it was never reached."""
@@ -95,7 +95,7 @@ class State:
     def eval(self, node: ast.expr, scope: Scope) -> Kinds:
         handler = self.handlers.get(type(node))
         if handler is not None:
-            kinds: Kinds = getattr(self, handler)(node, scope)
+            kinds: Kinds = handler(node, scope)
         else:
             for child in children(node):
                 if isinstance(child, ast.expr):

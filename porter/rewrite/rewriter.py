@@ -77,7 +77,7 @@ class Rewriter(Statements):
         if self._named_too and id(node) in self._named_too and isinstance(node, ast.Assign):
             return self.replace(node.value, f"{self._named_too[id(node)]} = {self.render(node.value)}")
         kind = type(node)
-        if kind is ast.Assign and self.functions and b"cast(" in self.module.data:
+        if kind is ast.Assign and self.functions and self.module.has(b"cast("):
             uncast = without_cast(self, node)  # type: ignore[arg-type]
             if uncast is not None:
                 return uncast
@@ -89,7 +89,7 @@ class Rewriter(Statements):
             flattened = flattened_edits(self, node)  # type: ignore[arg-type]
             if flattened is not None:
                 return flattened
-        if kind in _SIMPLE_STATEMENTS and b".pop(" in self.module.data:
+        if kind in _SIMPLE_STATEMENTS and self.module.has(b".pop("):
             popped = self._popped_first(node)  # type: ignore[arg-type]
             if popped is not None:
                 return popped
