@@ -301,7 +301,7 @@ def _ordered(entries: list[_Entry], signature: Signature | None) -> list[_Entry]
 
 
 def _build_call(function: str, entries: list[_Entry], site: Site) -> str:
-    head = function if is_primary(function) else f"({function})"
+    head = primary(function)
     # written arguments live in the original call, whose commas and comments they keep
     original = site.call
     if original is None or not any(e.source is not None for e in entries):
@@ -378,9 +378,9 @@ def _expression(node: ast.expr, site: Site, *, tight: bool = False) -> str:
     """An expression of a row as source: constants computed, parameters replaced by the author's text."""
     folded = _folded(node, site)
     if folded is not None:
-        return f"({folded})" if tight and not is_primary(folded) else folded
+        return primary(folded) if tight else folded
     text = _Substitute(site).text(node)
-    return f"({text})" if tight and not is_primary(text) else text
+    return primary(text) if tight else text
 
 
 def _folded(node: ast.expr, site: Site) -> str | None:
@@ -584,6 +584,11 @@ def _single_sequence(argument: Argument, text: str) -> bool:
 
 
 _PREDICATE_NAMES = frozenset(["is_int", "is_float", "is_number", "is_bool", "is_str", "is_none", "is_tensor", "is_parameter", "is_sequence", "is_size", "is_empty", "is_dtype", "given"])
+
+
+def primary(text: str) -> str:
+    """An expression as it may stand before a dot: in parentheses where it needs them."""
+    return text if is_primary(text) else f"({text})"
 
 
 def is_primary(text: str) -> bool:

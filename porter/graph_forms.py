@@ -28,7 +28,8 @@ def call_edits(rewriter: Walk, node: ast.Call) -> list[Edit] | None:
         if K.proven(held, frozenset({"object"})) and all(rewriter._is_cell(k.of) for k in held):
             return rewriter.replace(node, f"list({rewriter.render(node.args[0])})[::-1]")
     if isinstance(node.func, ast.Name) and node.func.id in _FOUND and len(node.args) == 1 and in_network(rewriter):
-        return _asked_of_each(rewriter, node, _FOUND[node.func.id])
+        text = _asked_of_each(rewriter, node, _FOUND[node.func.id])
+        return None if text is None else rewriter.replace(node, rewriter._wrapped(node, text))
     if not isinstance(node.func, ast.Name) or node.func.id not in ("zip", "enumerate") or not in_network(rewriter):
         return None
     strict = [k for k in node.keywords if k.arg == "strict"] if node.func.id == "zip" else []
@@ -49,15 +50,14 @@ def call_edits(rewriter: Walk, node: ast.Call) -> list[Edit] | None:
     return edits
 
 
-def _asked_of_each(rewriter: Walk, node: ast.Call, found: str) -> list[Edit] | None:
+def _asked_of_each(rewriter: Walk, node: ast.Call, found: str) -> str | None:
     """`any(t.shape != size for t in states)` as `True in [...]`: a graph hands any and all to Python, without the names around them."""
     asked = node.args[0]
     if not isinstance(asked, ast.GeneratorExp | ast.ListComp) or len(asked.generators) != 1 or node.keywords or not _is_truth(rewriter, asked.elt):
         return None
     clause = asked.generators[0]
     tests = "".join(f" if {rewriter.render(t)}" for t in clause.ifs)
-    text = f"{found} [{rewriter.render(asked.elt)} for {rewriter.module.source(clause.target)} in {rewriter.render(clause.iter)}{tests}]"
-    return rewriter.replace(node, rewriter._wrapped(node, text))
+    return f"{found} [{rewriter.render(asked.elt)} for {rewriter.module.source(clause.target)} in {rewriter.render(clause.iter)}{tests}]"
 
 
 def negated_edits(rewriter: Walk, node: ast.UnaryOp) -> list[Edit] | None:
@@ -66,8 +66,8 @@ def negated_edits(rewriter: Walk, node: ast.UnaryOp) -> list[Edit] | None:
     if not isinstance(node.op, ast.Not) or not isinstance(call, ast.Call) or len(call.args) != 1 or not isinstance(call.func, ast.Name):
         return None
     found = _NEGATED.get(call.func.id)
-    inner = _asked_of_each(rewriter, call, found) if found and in_network(rewriter) else None
-    return None if inner is None else rewriter.replace(node, rewriter._wrapped(node, inner[0].text.removeprefix("(").removesuffix(")")))
+    text = _asked_of_each(rewriter, call, found) if found and in_network(rewriter) else None
+    return None if text is None else rewriter.replace(node, rewriter._wrapped(node, text))
 
 
 def _is_truth(rewriter: Walk, node: ast.expr) -> bool:

@@ -121,9 +121,8 @@ def _is_used(rewriter: Walk, name: str) -> bool:
     program = rewriter.program
     used: set[str] | None = getattr(program, "_used_calls", None)
     if used is None:
-        modules = program.modules.values()
-        goes_backward = any(b".backward(" in m.data for m in modules)
-        used = program._used_calls = {n for m in modules for n in _used_calls(m)} if goes_backward else set()  # type: ignore[attr-defined]
+        used = {n for m in program.modules.values() for n in _used_calls(m)} if program.goes_backward else set()
+        program._used_calls = used  # type: ignore[attr-defined]
     return name in used
 
 

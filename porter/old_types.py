@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from porter import kinds as K
 from porter.assigned import assigned
-from porter.expression import is_primary
+from porter.expression import primary
 from porter.rewrite.edits import Edit
 
 if TYPE_CHECKING:
@@ -26,9 +26,7 @@ def typed_edits(rewriter: Walk, node: ast.Call, func: ast.Attribute) -> list[Edi
     dtype = old_dtype(rewriter, node.args[0])
     if dtype is None:
         return None
-    text = rewriter.render(func.value)
-    text = text if is_primary(text) else f"({text})"
-    return rewriter.replace(node, f"{text}.astype({rewriter.spell(dtype)})")
+    return rewriter.replace(node, f"{primary(rewriter.render(func.value))}.astype({rewriter.spell(dtype)})")
 
 
 def old_dtype(rewriter: Walk, node: ast.expr) -> str | None:

@@ -176,6 +176,11 @@ class Program:
             cached = self._strings = list(found)
         return cached
 
+    @property
+    def goes_backward(self) -> bool:
+        """Whether any of its files calls `.backward()`."""
+        return any(module.has(b".backward(") for module in self.modules.values())
+
     def resolve(self, module: Module, name: str) -> str | None:
         """The qualified name that a global name of a module stands for, or None where it is unknown here."""
         return self._resolve(module, name, frozenset())

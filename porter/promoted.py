@@ -5,8 +5,7 @@ from __future__ import annotations
 import ast
 from typing import TYPE_CHECKING
 
-from porter.expression import is_primary
-from porter.whole import is_whole_tensor
+from porter.whole import as_float32, is_whole_tensor
 
 if TYPE_CHECKING:
     from porter.rewrite.walk import Walk
@@ -24,6 +23,4 @@ def promote(rewriter: Walk, name: str, argument: ast.expr | None) -> None:
     if name.rpartition(".")[2] not in _FLOATING or argument is None or id(argument) in rewriter.replaced:
         return
     if is_whole_tensor(rewriter, argument):
-        text = rewriter.render(argument)
-        text = text if is_primary(text) else f"({text})"
-        rewriter.replaced[id(argument)] = f"{text}.astype({rewriter.spell('mindspore.float32')})"
+        rewriter.replaced[id(argument)] = as_float32(rewriter, argument)

@@ -62,7 +62,7 @@ def trains_with(program: Program, question: Callable[[str, ast.Call], bool]) -> 
     known: dict[str, bool] = program.__dict__.setdefault("_trains_with", {})
     if question.__name__ not in known:
         modules = program.modules.values()
-        known[question.__name__] = any(b".backward(" in m.data for m in modules) and any(
+        known[question.__name__] = program.goes_backward and any(
             question(program.dotted(m, n.func) or "", n)
             for m in modules if b"optim" in m.data for n in walk(m.tree) if isinstance(n, ast.Call)
         )

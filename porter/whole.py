@@ -6,7 +6,7 @@ import ast
 from typing import TYPE_CHECKING
 
 from porter import kinds as K
-from porter.expression import is_primary
+from porter.expression import primary
 from porter.grammar import in_network
 from porter.nodes import walk
 from porter.old_types import old_dtype
@@ -110,10 +110,12 @@ def divided_edits(at: Walk, node: ast.BinOp) -> list[Edit] | None:
     if not any(whole) or not all(K.proven(at.kinds(o), frozenset({"int", "float", "bool"})) for o in others):
         return None
     side = node.left if whole[0] else node.right
-    text = at.render(side)
-    text = text if is_primary(text) else f"({text})"
-    changed = at.replace(side, f"{text}.astype({at.spell('mindspore.float32')})")
-    return changed + at.visit(node.right if whole[0] else node.left)
+    return at.replace(side, as_float32(at, side)) + at.visit(node.right if whole[0] else node.left)
+
+
+def as_float32(at: Walk, node: ast.expr) -> str:
+    """A tensor's new text, cast to float32."""
+    return f"{primary(at.render(node))}.astype({at.spell('mindspore.float32')})"
 
 
 def is_whole_tensor(at: Walk, node: ast.expr) -> bool:

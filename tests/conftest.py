@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 # before any test module imports a framework
 os.environ.setdefault("ONEDNN_MAX_CPU_ISA", "AVX2")
@@ -57,6 +57,29 @@ def sides(tmp_path: Path) -> Iterator[Callable[[str], Sides]]:
 
     yield load
     sys.modules.pop("ms_extras", None)
+
+
+@pytest.fixture(params=[0, 1], ids=["graph", "pynative"])
+def compare(request: pytest.FixtureRequest) -> Callable[..., None]:
+    """Asserts, once in each mode, that a Cell gives what a torch module with the same weights gives for a float32 array."""
+
+    def check(cell: Any, module: Any, x: Any, *, rtol: float = 1e-5, atol: float = 1e-6) -> None:
+        import mindspore
+        import numpy as np
+        import torch
+
+        own, given = {p.name: p for p in cell.get_parameters()}, module.state_dict()
+        assert own.keys() == given.keys()
+        for name, value in given.items():
+            own[name].set_data(mindspore.Tensor(value.numpy().reshape(own[name].shape)))
+        expected = module(torch.tensor(x)).detach().numpy()
+        mindspore.set_context(mode=request.param)
+        try:
+            np.testing.assert_allclose(cell(mindspore.Tensor(x)).asnumpy(), expected, rtol=rtol, atol=atol)
+        finally:
+            mindspore.set_context(mode=mindspore.PYNATIVE_MODE)
+
+    return check
 
 
 _module_at_hand: object = None

@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-import mindspore as ms
 import numpy as np
-import pytest
-import torch
 
 from porter.convert import convert_source
-from porter.parity.ported import load_source
 
 SOURCE = """import torch
 from torch import nn
@@ -46,18 +40,6 @@ def test_a_list_of_plain_modules_stays_mindspores_own() -> None:
     assert "ms_extras.ModuleList([" in convert_source(SOURCE, path="net.py").text
 
 
-@pytest.mark.parametrize("mode", [ms.PYNATIVE_MODE, ms.GRAPH_MODE], ids=["pynative", "graph"])
-def test_values_are_equal(tmp_path: Path, mode: int) -> None:
-    result = convert_source(SOURCE, path="net.py")
-    original = load_source(tmp_path / "sides", f"original_dictionaries_{mode}", SOURCE, "").Net()
-    cell = load_source(tmp_path / "sides", f"ported_dictionaries_{mode}", result.text, result.extras).Net()
-    own = {p.name: p for p in cell.get_parameters()}
-    assert own.keys() == original.state_dict().keys()
-    for name, value in original.state_dict().items():
-        own[name].set_data(ms.Tensor(value.numpy()))
-    x = np.random.default_rng(6).normal(size=(2, 3)).astype(np.float32)
-    ms.set_context(mode=mode)
-    try:
-        np.testing.assert_allclose(cell(ms.Tensor(x)).asnumpy(), original(torch.tensor(x)).detach().numpy(), rtol=1e-5, atol=1e-6)
-    finally:
-        ms.set_context(mode=ms.PYNATIVE_MODE)
+def test_values_are_equal(sides, compare) -> None:
+    both = sides(SOURCE)
+    compare(both.ported.Net(), both.original.Net(), np.random.default_rng(6).normal(size=(2, 3)).astype(np.float32))

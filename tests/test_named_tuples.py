@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import mindspore as ms
 import numpy as np
-import pytest
-import torch
 
 from porter.convert import convert_source
 from porter.parity.ported import load_source
@@ -38,8 +35,7 @@ class Net(torch.nn.Module):
 """
 
 
-@pytest.mark.parametrize("mode", [ms.PYNATIVE_MODE, ms.GRAPH_MODE], ids=["pynative", "graph"])
-def test_names_stay_outside_of_graphs(tmp_path: Path, mode: int) -> None:
+def test_names_stay_outside_of_graphs(tmp_path: Path, compare) -> None:
     (tmp_path / "net.py").write_text(SOURCE, "utf-8")
     facts = trace("net:Net()", ("float32[2,3]",), (tmp_path / "net.py",))
     result = convert_source(SOURCE, path="net.py", facts=facts)
@@ -47,16 +43,9 @@ def test_names_stay_outside_of_graphs(tmp_path: Path, mode: int) -> None:
     before, after = result.text.split("def construct")
     assert "int(settings.width)" in before and "rounded(settings), settings.width)" in before
     assert "self.settings[1] == 1" in after and "self.settings[2]" in after and ".values" not in after
-    original = load_source(tmp_path / "sides", f"original_named_{mode}", SOURCE, "").Net()
-    cell = load_source(tmp_path / "sides", f"ported_named_{mode}", result.text, result.extras).Net()
-    cell.head.weight.set_data(ms.Tensor(original.head.weight.detach().numpy()))
-    cell.head.bias.set_data(ms.Tensor(original.head.bias.detach().numpy()))
-    x = np.random.default_rng(2).normal(size=(2, 3)).astype(np.float32)
-    ms.set_context(mode=mode)
-    try:
-        np.testing.assert_allclose(cell(ms.Tensor(x)).asnumpy(), original(torch.tensor(x)).detach().numpy(), rtol=1e-5, atol=1e-6)
-    finally:
-        ms.set_context(mode=ms.PYNATIVE_MODE)
+    original = load_source(tmp_path / "sides", "original_named", SOURCE, "").Net()
+    cell = load_source(tmp_path / "sides", "ported_named", result.text, result.extras).Net()
+    compare(cell, original, np.random.default_rng(2).normal(size=(2, 3)).astype(np.float32))
 
 
 STATIC = """import collections
@@ -118,16 +107,6 @@ def test_fields_are_known_without_a_run() -> None:
     assert "self.settings.stride" in result.text, "an object of the same attribute is no tuple"
 
 
-@pytest.mark.parametrize("mode", [ms.PYNATIVE_MODE, ms.GRAPH_MODE], ids=["pynative", "graph"])
-def test_fields_without_a_run_have_equal_values(tmp_path: Path, mode: int) -> None:
-    result = convert_source(STATIC, path="net.py")
-    original = load_source(tmp_path / "sides", f"original_static_{mode}", STATIC, "").Net.new()
-    cell = load_source(tmp_path / "sides", f"ported_static_{mode}", result.text, result.extras).Net.new()
-    cell.layer.head.weight.set_data(ms.Tensor(original.layer.head.weight.detach().numpy()))
-    cell.layer.head.bias.set_data(ms.Tensor(original.layer.head.bias.detach().numpy()))
-    x = np.random.default_rng(4).normal(size=(2, 3)).astype(np.float32)
-    ms.set_context(mode=mode)
-    try:
-        np.testing.assert_allclose(cell(ms.Tensor(x)).asnumpy(), original(torch.tensor(x)).detach().numpy(), rtol=1e-5, atol=1e-6)
-    finally:
-        ms.set_context(mode=ms.PYNATIVE_MODE)
+def test_fields_without_a_run_have_equal_values(sides, compare) -> None:
+    both = sides(STATIC)
+    compare(both.ported.Net.new(), both.original.Net.new(), np.random.default_rng(4).normal(size=(2, 3)).astype(np.float32))

@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-import mindspore as ms
 import numpy as np
-import pytest
-import torch
 
 from porter.convert import convert_source
-from porter.parity.ported import load_source
 
 SOURCE = """import torch
 from torch import nn
@@ -46,17 +40,7 @@ def test_only_a_name_that_is_taken_changes() -> None:
     assert "class Conv1d(nn.Conv1d)" in other and "class Torch" not in other
 
 
-@pytest.mark.parametrize("mode", [ms.PYNATIVE_MODE, ms.GRAPH_MODE], ids=["pynative", "graph"])
-def test_values_are_equal(tmp_path: Path, mode: int) -> None:
-    result = convert_source(SOURCE, path="net.py")
-    original = load_source(tmp_path / "sides", f"original_shadowed_{mode}", SOURCE, "").Net()
-    cell = load_source(tmp_path / "sides", f"ported_shadowed_{mode}", result.text, result.extras).Net()
-    own = {p.name: p for p in cell.get_parameters()}
-    for name, value in original.state_dict().items():
-        own[name].set_data(ms.Tensor(value.numpy().reshape(own[name].shape)))
+def test_values_are_equal(sides, compare) -> None:
+    both = sides(SOURCE)
     x = np.random.default_rng(6).normal(size=(2, 3, 7)).astype(np.float32)
-    ms.set_context(mode=mode)
-    try:
-        np.testing.assert_allclose(cell(ms.Tensor(x)).asnumpy(), original(torch.tensor(x)).detach().numpy(), rtol=1e-4, atol=1e-5)
-    finally:
-        ms.set_context(mode=ms.PYNATIVE_MODE)
+    compare(both.ported.Net(), both.original.Net(), x, rtol=1e-4, atol=1e-5)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 
 from porter import kinds as K
-from porter.expression import is_primary
+from porter.expression import primary
 from porter.formats import (
     field_place,
     formatted_values,
@@ -171,7 +171,7 @@ class Calls(InPlace):
             return None
         subject, text = node.args[0], self.render(node.args[0])
         named = isinstance(subject, ast.Name) or (isinstance(subject, ast.Attribute) and isinstance(subject.value, ast.Name))
-        own = text if is_primary(text) else f"({text})"
+        own = primary(text)
         chain = method_chain(Rearrangement(function, own, named, texts[0], given, "".join(texts[1:])))
         return None if chain is None else self._wrapped(node, self._fitted(node, chain))
 

@@ -11,7 +11,7 @@ from typing import Any
 from porter import kinds as K
 from porter.diagnostics import Diagnostic, Location
 from porter.emit import EXTRAS
-from porter.expression import is_primary
+from porter.expression import is_primary, primary
 from porter.infer import Inference
 from porter.kinds import Kinds
 from porter.layout import LONGEST, fitted
@@ -284,7 +284,7 @@ class Walk:
         parent = self.parents.get(id(node))
         if isinstance(parent, ast.BinOp | ast.UnaryOp | ast.Compare | ast.BoolOp | ast.Attribute | ast.Starred | ast.Await) or (
             isinstance(parent, ast.Subscript) and parent.value is node) or (isinstance(parent, ast.Call) and parent.func is node):
-            return text if is_primary(text) else f"({text})"
+            return primary(text)
         if "\n" in text and not is_primary(text):
             return f"({text})"
         return text
