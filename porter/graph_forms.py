@@ -93,7 +93,9 @@ def without_cast(rewriter: Walk, node: ast.Assign) -> list[Edit] | None:
 
 
 def is_cast(rewriter: Walk, node: ast.Call) -> bool:
-    return len(node.args) == 2 and not node.keywords and rewriter.resolve(node.func) == "typing.cast"
+    """Whether this is `typing.cast(kind, value)` with both written out: of `cast(kind, *values)` no value stands alone."""
+    written = len(node.args) == 2 and not node.keywords and not any(isinstance(a, ast.Starred) for a in node.args)
+    return written and rewriter.resolve(node.func) == "typing.cast"
 
 
 def _is_reversed_range(node: ast.expr) -> bool:

@@ -244,3 +244,11 @@ def test_a_list_that_a_network_extends_is_as_long_at_each_call(sides, graph: boo
     finally:
         ms.set_context(mode=ms.PYNATIVE_MODE)
     assert sums[0] == [2, 4, 6, 2, 4, 2, 4, 2] and sums[1] == sums[2] == [4, 8, 12, 4, 6, 4, 6, 4]
+
+
+@pytest.mark.parametrize(("written", "ported"), [("cast(torch.Tensor, y) + x", "y + x"), ("cast(torch.Tensor, *ys) + x", "cast(Tensor, *ys) + x")])
+def test_a_cast_of_what_a_star_gives_stays(written: str, ported: str) -> None:
+    source = "import torch\nfrom torch import nn\nfrom typing import cast\n\n\nclass Net(nn.Module):\n    def forward(self, x, y, *ys):\n        return "
+    result = convert_source(source + written + "\n", path="net.py")
+    assert not result.diagnostics
+    assert result.text.endswith(f"return {ported}\n")
