@@ -80,3 +80,10 @@ def test_a_switch_around_a_training_step_goes() -> None:
     text = convert_source(textwrap.dedent(source), path="train.py").text
     assert "with " not in text
     assert '            loss, grads = grad_fn(inputs, labels)\n            if phase == "train":\n' in text
+
+
+def test_a_switch_whose_argument_a_star_gives_is_named() -> None:
+    source = "import torch\nfrom torch import nn\n\n\nclass Net(nn.Module):\n    def forward(self, x, modes):\n        with torch.set_grad_enabled({0}):\n            y = x * 2\n        return y\n"
+    written, spread = (convert_source(source.replace("{0}", given)) for given in ("modes", "*modes"))
+    assert not written.diagnostics and "if not modes:" in written.text
+    assert [d.code for d in spread.diagnostics] == ["MSP205"]

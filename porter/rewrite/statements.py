@@ -242,6 +242,9 @@ class Statements(Calls):
         """The block one level to the left; in a forward what it makes carries no gradient unless the condition holds."""
         if not (self.functions and self.classes and self._in_forward()):
             return self._without_header(node, [])
+        if isinstance(condition, ast.Starred):
+            self.report(node, "MSP205", "a gradient switch whose argument a star gives", "write the condition out")
+            return []
         stored = {n.id for s in node.body for n in ast.walk(s) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
         if any(self._returns_tensor(n) for s in node.body for n in ast.walk(s)) or stored & _names(condition):
             self.report(node, "MSP205", "a gradient switch that depends on a value, around a return or around its own condition",
