@@ -17,7 +17,14 @@ from porter import kinds as K
 from porter.guards import UNKNOWN, Argument, evaluate_node
 from porter.nodes import dotted_text
 from porter.signature import Signature, parse_signature
-from porter.table import Alternative, Row, emitted_definitions, mappings_directory, pure_definitions
+from porter.table import (
+    PREDICATES,
+    Alternative,
+    Row,
+    emitted_definitions,
+    mappings_directory,
+    pure_definitions,
+)
 
 
 class NotInline(Exception):
@@ -487,7 +494,7 @@ class _Marker(ast.NodeTransformer):
             return self._descend(node.args[0], self.parents[-2] if len(self.parents) > 1 else node)
         if isinstance(node.func, ast.Name) and node.func.id in pure_definitions() and node.func.id not in self.site.arguments:
             raise NotInline(node.func.id)
-        if isinstance(node.func, ast.Name) and node.func.id in _PREDICATE_NAMES:
+        if isinstance(node.func, ast.Name) and node.func.id in PREDICATES:
             raise NotInline(node.func.id)
         node.args = [a for argument in node.args for a in self._spliced(argument)]
         node.func = self._descend(node.func, node)
@@ -581,9 +588,6 @@ def _single_sequence(argument: Argument, text: str) -> bool:
             return True
         return bool(names(argument.kinds) <= {"list", "tuple", "Size"}) and not isinstance(argument.constant, tuple)
     return False
-
-
-_PREDICATE_NAMES = frozenset(["is_int", "is_float", "is_number", "is_bool", "is_str", "is_none", "is_tensor", "is_parameter", "is_sequence", "is_size", "is_empty", "is_dtype", "given"])
 
 
 def primary(text: str) -> str:

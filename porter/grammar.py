@@ -70,20 +70,25 @@ def flattened_edits(rewriter: Walk, node: ast.Assign | ast.Return) -> list[Edit]
         return None
     read = {n.id for n in walk(listed) if isinstance(n, ast.Name)}
     name = target.id if isinstance(target, ast.Name) and target.id not in read else rewriter._unused("flat")
+    lines = loops_of(rewriter, listed, name, rewriter.indent(node))
+    if not isinstance(target, ast.Name):
+        lines.append(f"return {name}")
+    elif target.id != name:
+        lines.append(f"{target.id} = {name}")
+    return _lines(rewriter, node, lines)
+
+
+def loops_of(rewriter: Walk, listed: ast.ListComp, name: str, indent: str) -> list[str]:
+    """The lines of loops that fill the list `name` as a comprehension does, for a statement indented by `indent`."""
+    step = "\t" if "\t" in indent else "    "
     lines, depth = [f"{name} = []"], 0
-    step = "\t" if "\t" in rewriter.indent(node) else "    "
     for generator in listed.generators:
         lines.append(f"{step * depth}for {rewriter.render(generator.target)} in {rewriter.render(generator.iter)}:")
         depth += 1
         for test in generator.ifs:
             lines.append(f"{step * depth}if {rewriter.render(test)}:")
             depth += 1
-    lines.append(f"{step * depth}{name}.append({rewriter.render(listed.elt)})")
-    if not isinstance(target, ast.Name):
-        lines.append(f"return {name}")
-    elif target.id != name:
-        lines.append(f"{target.id} = {name}")
-    return _lines(rewriter, node, lines)
+    return [*lines, f"{step * depth}{name}.append({rewriter.render(listed.elt)})"]
 
 
 def _updated(rewriter: Walk, node: ast.Expr) -> list[Edit] | None:

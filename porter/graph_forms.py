@@ -7,7 +7,7 @@ import builtins
 from typing import TYPE_CHECKING
 
 from porter import kinds as K
-from porter.grammar import in_network
+from porter.grammar import in_network, loops_of
 from porter.rewrite.edits import Edit
 
 if TYPE_CHECKING:
@@ -132,15 +132,8 @@ def nested_edits(rewriter: Walk, node: ast.ListComp) -> list[Edit] | None:
         return None  # in a loop the names would be the function's own
     name = rewriter._unused("listed")
     pad = rewriter.indent(statement)
-    lines, depth = [f"{name} = []"], pad
-    for generator in node.generators:
-        lines.append(f"{depth}for {rewriter.module.source(generator.target)} in {rewriter.render(generator.iter)}:")
-        depth += "\t" if pad.startswith("\t") else "    "
-        for test in generator.ifs:
-            lines.append(f"{depth}if {rewriter.render(test)}:")
-            depth += "\t" if pad.startswith("\t") else "    "
-    lines.append(f"{depth}{name}.append({rewriter.render(node.elt)})")
-    rewriter.lines_before[id(statement)] = rewriter.lines_before.get(id(statement), "") + "\n".join(lines) + f"\n{pad}"
+    lines = "".join(f"{line}\n{pad}" for line in loops_of(rewriter, node, name, pad))
+    rewriter.lines_before[id(statement)] = rewriter.lines_before.get(id(statement), "") + lines
     rewriter.replaced[id(node)] = name
     return rewriter.replace(node, name)
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from porter import kinds as K
+from porter.expression import primary
 from porter.nodes import children, walk
 from porter.rewrite.edits import Edit
 
@@ -128,8 +129,7 @@ class _Numpy:
         return None
 
     def _method(self, node: ast.Call, func: ast.Attribute) -> str | None:
-        own, arguments = self.text(func.value), [self.text(a) for a in node.args]
-        own = own if _is_primary(own) else f"({own})"
+        own, arguments = primary(self.text(func.value)), [self.text(a) for a in node.args]
         if func.attr in SAME and not node.keywords:
             return own
         if func.attr in CASTS and not arguments and not node.keywords:
@@ -189,11 +189,6 @@ class _Numpy:
         if not node.args or any(k.arg != "dim" for k in node.keywords):
             raise NotSimple(node)
         return f"{self.np}.{name}({self.text(node.args[0])}{f', axis={axis}' if axis else ''})"
-
-
-def _is_primary(text: str) -> bool:
-    node = ast.parse(text.strip(), mode="eval").body
-    return isinstance(node, ast.Name | ast.Attribute | ast.Call | ast.Subscript | ast.Constant | ast.Tuple)
 
 
 _FUNCTIONS: dict[str, Callable[[_Numpy, ast.Call], str]] = {

@@ -514,6 +514,9 @@ def _broken_expressions(raw: dict[str, Any], signature: Signature, place: Locati
             yield Diagnostic(place, "MSP006", f"{name}: {role} does not parse: {text!r} ({error.msg})", "write one Python expression")
             return
         names, emitted = _free_names(tree)
+        if "is_size" in names and role not in ("where", "limits"):
+            yield Diagnostic(place, "MSP007", f"{name}: {role} asks is_size, which a ported program cannot answer: a size is a tuple there",
+                             "ask it in where, which is decided when a file is converted")
         used |= names if role != "limits" else set()
         allowed = parameters | pure_names() | PREDICATES | {"mindspore", "numpy", "emitted", "math", "typing"} | _BUILTINS | {"in_hw", "may_be_empty", "may_be_packed", "may_be_complex", "may_be_byte", "may_be_single", "in_graph"}
         allowed |= LIMIT_NAMES if role == "limits" else set()

@@ -53,6 +53,10 @@ BROKEN = {
         GOOD.replace("mindspore.nn.Thing(size, bias)", "[{when: wide, to: 'mindspore.nn.Thing(size, bias)'}]"),
         "MSP007 torch.nn.Thing: when reads 'wide'",
     ),
+    "a question that a ported program cannot answer": (
+        GOOD + "  require: [{that: is_size(size), else: no}]\n",
+        "MSP007 torch.nn.Thing: require asks is_size",
+    ),
     "no such emitted definition": (
         GOOD.replace("mindspore.nn.Thing", "emitted.NoSuchThing"),
         "MSP008 torch.nn.Thing: emitted.NoSuchThing is not defined",
