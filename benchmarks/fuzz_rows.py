@@ -1,9 +1,9 @@
 """Runs random calls of every proven row of the table on both frameworks, and tells what became of them.
 
-    python benchmarks/fuzz_rows.py [ROW ...] [--calls 100] [--seed 0] [--jobs 1] [--log FILE] [--again] [--record]
+    python benchmarks/fuzz_rows.py [ROW ...] [--calls 100] [--seed 0] [--jobs 1] [--mode graph] [--log FILE] [--again] [--record]
 
 The calls are drawn from each row's signature and examples (shapes, dtypes, axes, flags); those that torch takes are
-ported and run in PYNATIVE mode. What becomes of them:
+ported and run in PYNATIVE mode, or as a compiled Cell with `--mode graph`. What becomes of them:
 
 equal        the values are torch's
 refused      a guard of the row
@@ -17,7 +17,7 @@ empty        another value where a tensor has no elements
 
 Gradients are compared for ten of the equal calls of each row whose examples differentiate.
 
-A row that the log holds is not run again unless --again is given, so a run that was broken off goes on; a kernel that
+A row that the log holds for the mode is not run again unless --again is given, so a run that was broken off goes on; a kernel that
 crashes or hangs costs its call. --record writes the counts of the log into mappings/proofs.json. Exit status 1 where a
 value is wrong.
 """
@@ -49,12 +49,13 @@ def main() -> int:
     known = keyed_rows(load_table())
     proven = [key for key, proof in read_proofs().items() if proof.state == "proven" and key in known]
     keys = select(options.rows, list(known)) if options.rows else proven
-    done = read_log(options.log, options.calls, options.seed)
+    mode = "GRAPH" if options.mode == "graph" else "PYNATIVE"
+    done = read_log(options.log, options.calls, options.seed, mode)
     left = keys if options.again else [key for key in keys if key not in done]
-    job = Job(mutants=False, fuzz=options.calls, seed=options.seed, examples=False)
+    job = Job(mutants=False, fuzz=options.calls, seed=options.seed, mode=mode, examples=False)
     with options.log.open("a", encoding="utf-8") as log:
         for number, result in enumerate(prove_rows(left, job, options.jobs), start=1):
-            entry = entry_of(result, options.calls, options.seed)
+            entry = entry_of(result, options.calls, options.seed, mode)
             done[result.key] = entry
             log.write(json.dumps(entry, ensure_ascii=False) + "\n")
             log.flush()
@@ -72,19 +73,24 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--calls", type=int, default=100, help="of each row")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--jobs", type=int, default=1, help="worker processes")
+    parser.add_argument("--mode", choices=("pynative", "graph"), default="pynative")
     parser.add_argument("--log", type=Path, default=ROOT / "build" / "fuzz_rows.jsonl")
     parser.add_argument("--again", action="store_true", help="run rows that the log holds")
     parser.add_argument("--record", action="store_true", help="write the counts into mappings/proofs.json")
-    return parser.parse_args()
+    options = parser.parse_args()
+    if options.record and options.mode == "graph":
+        parser.error("--record writes the counts of PYNATIVE mode")
+    return options
 
 
-def entry_of(result: RowResult, calls: int, seed: int) -> dict[str, Any]:
+def entry_of(result: RowResult, calls: int, seed: int, mode: str) -> dict[str, Any]:
     """A line of the log: the counts of a row, and each call that was not equal."""
-    lost = [str(failure) for failure in result.failures if failure.stage not in ("PYNATIVE", "gradient")]
+    lost = [str(failure) for failure in result.failures if failure.stage not in (mode, "gradient")]
     return {
         "row": result.key,
         "calls": calls,
         "seed": seed,
+        "mode": mode,
         "counts": dict(result.proof.fuzz),
         "lost": lost,
         "wrong": [str(f) for f in result.failures] if not lost else [],
@@ -95,12 +101,12 @@ def entry_of(result: RowResult, calls: int, seed: int) -> dict[str, Any]:
     }
 
 
-def read_log(path: Path, calls: int, seed: int) -> dict[str, Entry]:
+def read_log(path: Path, calls: int, seed: int, mode: str) -> dict[str, Entry]:
     """The last line of each row that was run with these settings."""
     if not path.exists():
         return {}
     entries = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
-    return {e["row"]: e for e in entries if (e["calls"], e["seed"]) == (calls, seed)}
+    return {e["row"]: e for e in entries if (e["calls"], e["seed"], e.get("mode", "PYNATIVE")) == (calls, seed, mode)}
 
 
 def record(done: Mapping[str, Entry]) -> None:

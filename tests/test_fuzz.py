@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from textwrap import dedent
@@ -107,3 +108,18 @@ def test_a_size_that_stands_in_the_call_changes_with_the_inputs(tmp_path: Path) 
     drawn = list(islice(variants(row.row, row.examples), 200))
     fitting = [e for e in drawn if len(e.inputs[0].shape) == 3 and e.call == f"torch.nn.PReLU({e.inputs[0].shape[1]})"]
     assert len({e.call for e in fitting}) >= 4
+
+
+def test_calls_run_as_compiled_cells(tmp_path: Path) -> None:
+    compiled = replace(bench(tmp_path, TANH), mode="GRAPH")
+    found = fuzz_row(compiled, 6)
+    assert found.mode == "GRAPH"
+    assert found.counts()["equal"] >= 4
+    wrong = fuzz_row(replace(bench(tmp_path, CUT), mode="GRAPH"), 6)
+    assert wrong.counts()["wrong gradient"] == wrong.counts()["equal"]  # of each call, not of the first alone
+
+
+def test_examples_that_do_not_compile_are_not_run_as_compiled_cells(tmp_path: Path) -> None:
+    eager = TANH.replace("check: [output, grad]", "graph: false")
+    assert fuzz_row(replace(bench(tmp_path, eager), mode="GRAPH"), 6).values == ()
+    assert len(fuzz_row(bench(tmp_path, eager), 6).values) == 6

@@ -20,6 +20,7 @@ from porter.parity import reference
 from porter.parity.cases import Case, Example, bound_arguments, constructor_inputs, own_call, torch_source
 from porter.parity.compare import compare
 from porter.parity.leaves import Observation
+from porter.parity.ported import Mode
 from porter.parity.proofs import Failure
 from porter.parity.reference import Reference
 from porter.parity.rows import Bench, Converted, compare_case, convert
@@ -46,6 +47,7 @@ class FuzzResult:
 
     values: tuple[Found, ...] = ()
     gradients: tuple[Found, ...] = ()
+    mode: Mode = "PYNATIVE"
 
     def counts(self) -> dict[str, int]:
         """How many calls had each outcome; those that none had are left out."""
@@ -55,31 +57,31 @@ class FuzzResult:
 
     @property
     def wrong(self) -> tuple[Failure, ...]:
-        return tuple(_failure(found) for found in self.values if found.outcome == "wrong")
+        return self._failures("wrong")
 
     @property
     def raised(self) -> tuple[Failure, ...]:
-        return tuple(_failure(found) for found in self.values if found.outcome == "raised")
+        return self._failures("raised")
 
     @property
     def stated(self) -> tuple[Failure, ...]:
-        return tuple(_failure(found) for found in self.values if found.outcome == "stated")
+        return self._failures("stated")
 
     @property
     def wrong_gradients(self) -> tuple[Failure, ...]:
-        return tuple(_failure(f, "gradient") for f in self.gradients if f.outcome in ("wrong", "raised"))
+        return tuple(Failure(f.call, "gradient", f.message) for f in self.gradients if f.outcome in ("wrong", "raised"))
 
-
-def _failure(found: Found, stage: str = "PYNATIVE") -> Failure:
-    return Failure(found.call, stage, found.message)
+    def _failures(self, outcome: Outcome) -> tuple[Failure, ...]:
+        return tuple(Failure(f.call, self.mode, f.message) for f in self.values if f.outcome == outcome)
 
 
 def fuzz_row(bench: Bench, count: int, seed: int = 0, trail: Trail | None = None) -> FuzzResult:
-    """Runs up to `count` random calls of a row in PYNATIVE mode; the same ones for the same seed.
+    """Runs up to `count` random calls of a row in the bench's mode; the same ones for the same seed.
 
-    What a trail holds already is not run again.
+    What a trail holds already is not run again, and in GRAPH mode no example that does not compile is varied.
     """
     trail = trail or Trail()
+    bench = replace(bench, examples=tuple(e for e in bench.examples if e.graph or bench.mode == "PYNATIVE"))
     fuzzed, cases = _accepted_by_torch(bench, count, seed, trail)
     if not cases:
         return FuzzResult()
@@ -92,7 +94,7 @@ def fuzz_row(bench: Bench, count: int, seed: int = 0, trail: Trail | None = None
         differentiated = "grad" in fuzzed.examples[number].checks and len(gradients) < GRADIENTS
         if differentiated and values[-1].outcome == "equal":
             gradients.append(_step(trail, fuzzed, case, converted, "gradient"))
-    return FuzzResult(tuple(values), tuple(gradients))
+    return FuzzResult(tuple(values), tuple(gradients), bench.mode)
 
 
 def _step(trail: Trail, bench: Bench, case: Case, converted: Converted, step: Step) -> Found:
@@ -215,7 +217,9 @@ def _gradient(bench: Bench, case: Case, converted: Converted) -> Found:
         run = _run(bench, _torch_class(bench, example), example, case.example)
     except Exception:  # of a value that torch does not differentiate
         return Found("limited")
-    differentiated = replace(bench, runs={case.example: run})
+    # in GRAPH mode the gradients of one example alone are compared
+    alone = tuple(e if e is example else _without_gradient(e) for e in bench.examples)
+    differentiated = replace(bench, runs={case.example: run}, examples=alone)
     failure = _compared(differentiated, case, converted.module)
     if failure is None:
         return Found("equal")
@@ -231,7 +235,7 @@ def _gradient(bench: Bench, case: Case, converted: Converted) -> Found:
 
 def _compared(bench: Bench, case: Case, module: types.ModuleType) -> Failure | None:
     """Why a call is not equal, where that is more than ten times torch's own error of float32."""
-    failure = compare_case(bench, case, module, "PYNATIVE")
+    failure = compare_case(bench, case, module, bench.mode)
     if failure is None or "of the largest magnitude" not in failure.message:
         return failure
     example = bench.examples[case.example]
@@ -239,7 +243,7 @@ def _compared(bench: Bench, case: Case, module: types.ModuleType) -> Failure | N
     if wider <= (example.rtol or 0.0):
         return failure
     examples = tuple(replace(e, rtol=wider) if e is example else e for e in bench.examples)
-    return compare_case(replace(bench, examples=examples), case, module, "PYNATIVE")
+    return compare_case(replace(bench, examples=examples), case, module, bench.mode)
 
 
 def _own_error(bench: Bench, case: Case) -> float:
@@ -308,7 +312,7 @@ def _lacks_kernel(failure: Failure) -> bool:
 
 
 def _is_exception(failure: Failure) -> bool:
-    return failure.stage == "PYNATIVE" and "Error" in failure.message.partition(": ")[0]
+    return failure.stage in ("PYNATIVE", "GRAPH") and "Error" in failure.message.partition(": ")[0]
 
 
 def _is_limited(bench: Bench, case: Case) -> bool:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
+from typing import Literal
 
 from porter.parity.proofs import Failure, Proof, RowResult, keyed_rows
 from porter.parity.trail import Trail, trail_file
@@ -33,6 +34,7 @@ class Job:
     fresh: bool = False
     examples: bool = True  # else only the random calls
     trails: Path | None = None  # what became of random calls is written here, so that a crash costs one call
+    mode: Literal["PYNATIVE", "GRAPH"] = "PYNATIVE"  # in which random calls run
 
 
 @dataclass
@@ -166,6 +168,7 @@ def serve(channel: Connection, job: Job) -> None:
             fresh=job.fresh,
             examples=job.examples,
             trail=Trail(trail_file(job.trails, key)) if job.trails else None,
+            mode=job.mode,
         )
         channel.send(result)
 

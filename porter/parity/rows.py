@@ -71,6 +71,7 @@ class Bench:
     runs: dict[int, reference.Reference] = field(default_factory=dict)
     weighed: dict[int, ported.Outputs] = field(default_factory=dict)
     serial: int = 0
+    mode: ported.Mode = "PYNATIVE"  # in which random calls run
 
     @cached_property
     def arrays(self) -> tuple[tuple[Array, ...], ...]:
@@ -92,11 +93,12 @@ def prove_row(
     fresh: bool = True,
     examples: bool = True,
     trail: Trail | None = None,
+    mode: ported.Mode = "PYNATIVE",
 ) -> RowResult:
     """The result for one row; nothing that a row or its examples do wrong escapes as an exception.
 
     Unless `fresh`, a proof that was kept is taken where nothing that it depends on has changed. Without `examples` the
-    row is taken as proven and only its random calls are run, those that `trail` does not hold yet.
+    row is taken as proven and only its random calls are run, those that `trail` does not hold yet, in one mode.
     """
     ported.settle_memory()
     started = time.perf_counter()
@@ -107,7 +109,8 @@ def prove_row(
         try:
             taken = RowResult(key, Proof("refused" if row.refused else "proven"))
             result = _prove(key, row, table, folder, mutants, fresh) if examples else taken
-            result = _fuzzed(result, row, table, folder, fuzz, seed, trail) if fuzz else result
+            if fuzz:
+                result = _fuzzed(result, Bench(row, table, folder / "fuzz", (), mode=mode), fuzz, seed, trail)
         except InputError as error:
             result = _failed(key, Failure("row", "example", str(error)))
         except Exception:
@@ -178,16 +181,14 @@ def _prove(key: str, row: Row, table: Table, folder: Path, with_mutants: bool, f
     return RowResult(key, proof, survivors=survivors)
 
 
-def _fuzzed(
-    result: RowResult, row: Row, table: Table, folder: Path, count: int, seed: int, trail: Trail | None
-) -> RowResult:
+def _fuzzed(result: RowResult, bench: Bench, count: int, seed: int, trail: Trail | None) -> RowResult:
     """The result of a proven row with that of random calls: a wrong value among them fails it."""
     from porter.parity.fuzz import fuzz_row
 
     if result.proof.state != "proven":
         return result
-    examples = tuple(read_example(raw, row.location) for raw in row.examples)
-    found = fuzz_row(Bench(row, table, folder / "fuzz", examples), count, seed, trail)
+    examples = tuple(read_example(raw, bench.row.location) for raw in bench.row.examples)
+    found = fuzz_row(replace(bench, examples=examples), count, seed, trail)
     proof = replace(result.proof, fuzz=found.counts())
     if found.wrong:
         proof = replace(proof, state="failed", note=_short(f"random call: {found.wrong[0]}"))
