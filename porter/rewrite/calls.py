@@ -141,6 +141,8 @@ class Calls(InPlace):
             owner = name.rpartition(".")[0]
             if name == MODULE and not node.args and not node.keywords:  # a bare module that only holds others
                 return self.replace(node.func, self.spell("emitted.Module"))
+            if self._is_base_call(node, owner):
+                return self._base_call(node)
             if name.startswith("torch.Tensor.") or (owner in self.table.rows and self.table.get(owner)[0].kind == "module"):
                 return self.children(node)
             self.report(node, "MSP101", f"{name} is not in the table", "port this call by hand, or add a row (see CONTRIBUTING)", symbol=name)
@@ -154,6 +156,30 @@ class Calls(InPlace):
         promote(self, name, node.args[0] if node.args else None)
         text = self._port_call(node, rows, receiver)
         return self._left(node, name) if text is None else self.replace(node, text)
+
+    def _is_base_call(self, node: ast.Call, layer: str) -> bool:
+        """`nn.Conv2d.__init__(self, 3, 4, 1)` in a class that derives from that layer: what super() would call."""
+        if not isinstance(node.func, ast.Attribute) or not self.classes or layer not in self.program.bases(self.classes[-1]):
+            return False
+        called = node.func.attr == "__init__" or node.func.attr in RENAMED_METHODS
+        return called and bool(node.args) and isinstance(node.args[0], ast.Name) and self._is_self_method() and node.args[0].id == "self"
+
+    def _base_call(self, node: ast.Call) -> list[Edit]:
+        assert isinstance(node.func, ast.Attribute)
+        edits = [e for a in [*node.args, *(k.value for k in node.keywords)] for e in self.visit(a)]
+        new = RENAMED_METHODS.get(node.func.attr)
+        if new is not None:
+            edits.append(self._attribute_name(node.func, new))
+            if len(self.program.bases(self.classes[-1])) == 1:  # a graph calls what super() finds, and no class
+                following = [self.span(a)[0] for a in [*node.args[1:], *node.keywords[:1]]]
+                start, end = self.span(node.args[0])
+                return edits + self.replace(node.func.value, self._super(self.classes[-1])) + [Edit(start, following[0] if following else end, "")]
+        with self.within("base"):
+            return self.visit(node.func.value) + edits
+
+    def _super(self, owner: str) -> str:
+        """A graph takes `super()` from the class of the object: two levels below it would call itself for ever."""
+        return f"super({owner.rpartition('.')[2]}, self)" if self.inference.descendants.get(owner) else "super()"
 
     def _method_chain(self, node: ast.Call, name: str) -> str | None:
         """A call of einops with a literal pattern, written with tensor methods or as an einsum."""
@@ -198,8 +224,7 @@ class Calls(InPlace):
             edits.append(self._attribute_name(node.func, new))
             called = node.func.value
             if self.inference.descendants.get(owner) and isinstance(called, ast.Call) and not called.args and self._is_self_method():
-                # a graph takes `super()` from the class of the object: two levels below it would call itself for ever
-                edits += self.replace(called, f"super({owner.rpartition('.')[2]}, self)")
+                edits += self.replace(called, self._super(owner))
         elif self.table.get(f"{MODULE}.{node.func.attr}") and self.program.method(owner, node.func.attr, after=owner) is None:
             text = self._port_call(node, self.table.get(f"{MODULE}.{node.func.attr}"), node.func.value)
             if text is not None:
@@ -230,6 +255,8 @@ class Calls(InPlace):
         if receiver and known <= {"object"} and all(self._is_cell(k.of) for k in receiver):
             return self._cell_method(node, func, receiver)
         if receiver and known <= {"class"} and all(self._is_cell(k.of) for k in receiver) and func.attr in RENAMED_METHODS:
+            if len(receiver) == 1 and self._is_base_call(node, next(iter(receiver)).of):
+                return self._base_call(node)
             return [*self.children(node), self._attribute_name(func, RENAMED_METHODS[func.attr])]
         if rows and (not receiver or receiver & ANY or known & K.TENSORS):
             arguments = [self.kinds(a) for a in node.args]
