@@ -258,3 +258,10 @@ def _conditional(scope: ast.AST, event: tuple[int, int, str], last: ast.stmt) ->
 
 def reads_gradients(scope: ast.AST) -> bool:
     return any(isinstance(n, ast.Attribute) and n.attr == "grad" for n in walk(scope))
+
+
+def none_by_default(arguments: ast.arguments) -> set[str]:
+    """The parameters of a function whose default is None."""
+    positional = [*arguments.posonlyargs, *arguments.args]
+    defaults = [*zip(reversed(positional), reversed(arguments.defaults)), *zip(arguments.kwonlyargs, arguments.kw_defaults)]
+    return {a.arg for a, default in defaults if isinstance(default, ast.Constant) and default.value is None}

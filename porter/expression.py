@@ -490,7 +490,7 @@ class _Marker(ast.NodeTransformer):
     def visit_Call(self, node: ast.Call) -> ast.AST:
         if self._is_list(node):
             return self.owner.mark(_tuple_text(self._star_sequence(node.args[0].id)), False)  # type: ignore[attr-defined]
-        if self._is_no_list(node):
+        if self._is_no_list(node) or self._is_bool(node):
             return self._descend(node.args[0], self.parents[-2] if len(self.parents) > 1 else node)
         if isinstance(node.func, ast.Name) and node.func.id in pure_definitions() and node.func.id not in self.site.arguments:
             raise NotInline(node.func.id)
@@ -518,6 +518,17 @@ class _Marker(ast.NodeTransformer):
             return False
         argument = self.site.arguments.get(node.args[0].id)
         return argument is not None and bool(argument.kinds) and K.names(argument.kinds) <= {"int", "float", "tuple", "None"}
+
+    def _is_bool(self, node: ast.Call) -> bool:
+        """bool(x), where x is a bool, or a flag of torch's of which nothing else is known."""
+        if not (isinstance(node.func, ast.Name) and node.func.id == "bool" and isinstance(node.args[0], ast.Name)):
+            return False
+        name = node.args[0].id
+        argument, parameter = self.site.arguments.get(name), self.site.row.signature.by_name.get(name)
+        if argument is None or parameter is None:
+            return False
+        flag = parameter.default in ("True", "False")
+        return K.names(argument.kinds) <= ({"bool", "any"} if flag else {"bool"}) and (flag or bool(argument.kinds))
 
     def visit_Tuple(self, node: ast.Tuple) -> ast.AST:
         node.elts = [a for element in node.elts for a in self._spliced(element)]

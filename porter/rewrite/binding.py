@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 import libcst as cst
 
 from porter import kinds as K
+from porter.dataflow import none_by_default
 from porter.emit import EXTRAS, adapter_name
 from porter.expression import NotInline, Site, Written, inline
 from porter.grammar import in_network
@@ -72,7 +73,10 @@ class Binding(Walk):
     def _argument(self, node: ast.expr, text: str) -> Argument:
         shapes = self.inference.facts.shapes
         seen = shapes.get(span_of(self.module.path, node), frozenset()) if shapes else frozenset()
-        return Argument(self.kinds(node), constant_of(node), True, node, text, seen)
+        kinds = self.kinds(node)
+        if kinds == ANY and isinstance(node, ast.Name) and self.functions and node.id in none_by_default(self.functions[-1].args):
+            kinds = ANY | K.NONE
+        return Argument(kinds, constant_of(node), True, node, text, seen)
 
     def _port_call(self, node: ast.Call, rows: Iterable[Row], receiver: ast.expr | None) -> str | None:
         """The new text of a call, or None where it is refused (with a diagnostic)."""
