@@ -43,11 +43,9 @@ def unpack(tensor, packed_shapes, pattern):
     before, _ = _star_place(pattern)
     shape = tensor.shape
     sizes = _unpacked_sizes(tuple([tuple(s) for s in packed_shapes]), shape[before])
-    parts, start = [], 0
-    for size, packed in zip(sizes, packed_shapes):
-        part = ops.narrow(tensor, before, start, size)
+    parts = []
+    for part, packed in zip(ops.split(tensor, sizes, before), packed_shapes):
         parts.append(part.reshape(shape[:before] + tuple(packed) + shape[before + 1:]))
-        start += size
     return parts
 
 

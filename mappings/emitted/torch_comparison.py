@@ -58,6 +58,8 @@ def sort(input, dim=-1, descending=False, stable=False, *, out=None):
 
 def topk(input, k, dim=-1, largest=True, sorted=True, *, out=None):
     """torch.topk, with int64 indices."""
+    if input.ndim == 0:
+        return input, ops.zeros((), mindspore.int64)
     values, indices = ops.topk(input, k, dim=dim, largest=largest, sorted=True)
     return values, indices.astype(mindspore.int64)
 

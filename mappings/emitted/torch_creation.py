@@ -143,6 +143,13 @@ def kaiser_window(window_length, periodic=True, beta=12.0, *, dtype=None):
     return _window(np.kaiser(window_length + periodic, beta), window_length, periodic, dtype)
 
 
+def complex_parts(real, imag, *, out=None):
+    """torch.complex: MindSpore's parts have one shape."""
+    if real.shape != imag.shape:
+        real, imag = broadcast_tensors(real, imag)
+    return ops.Complex()(real, imag)
+
+
 def polar(abs, angle):
     """torch.polar: MindSpore's kernel leaves memory unwritten where it should broadcast."""
     return ops.polar(abs + ops.zeros_like(angle), angle + ops.zeros_like(abs))

@@ -72,6 +72,9 @@ def result_type(tensor1, tensor2):
     """torch.result_type: a Python number widens the sort of a tensor's dtype, never its size."""
     if isinstance(tensor1, Tensor) and isinstance(tensor2, Tensor):
         return promote_types(tensor1.dtype, tensor2.dtype)
+    if not isinstance(tensor1, Tensor) and not isinstance(tensor2, Tensor):
+        kinds = (type(tensor1), type(tensor2))
+        return mindspore.float32 if float in kinds else mindspore.int64 if int in kinds else mindspore.bool_
     tensor, number = (tensor1, tensor2) if isinstance(tensor1, Tensor) else (tensor2, tensor1)
     whole = not tensor.is_floating_point() and not tensor.is_complex()
     if isinstance(number, float) and whole:

@@ -99,6 +99,15 @@ def _einsum_summed(operand, other, kept):
     ])
 
 
+def _einsum_layout(operand, axes, wanted):
+    """The axes to sum, and the order of the others; those of length 1 come first instead, as a sum of integers is int64."""
+    labels, shape = operand
+    single = ''.join([labels[axis] for axis in axes if shape[axis] == 1])
+    axes = tuple([axis for axis in axes if shape[axis] != 1])
+    remain = ''.join([label for axis, label in enumerate(labels) if axis not in axes])
+    return axes, _einsum_order(remain, single + wanted)
+
+
 def _einsum_step(left, right, kept):
     """How to multiply two operands, summed over what neither the result nor a later operand needs."""
     sums = (_einsum_summed(left, right, kept), _einsum_summed(right, left, kept))
@@ -117,10 +126,11 @@ def _einsum_step(left, right, kept):
         for label in labels:
             count *= sizes[label]
         counts.append(count)
+    left_axes, left_order = _einsum_layout(left, sums[0], batch + rows + inner)
+    right_axes, right_order = _einsum_layout(right, sums[1], batch + inner + columns)
     step = (
-        sums[0], sums[1],
-        _einsum_order(reduced[0], batch + rows + inner), (counts[0], counts[1], counts[2]),
-        _einsum_order(reduced[1], batch + inner + columns), (counts[0], counts[2], counts[3]),
+        left_axes, right_axes,
+        left_order, (counts[0], counts[1], counts[2]), right_order, (counts[0], counts[2], counts[3]),
         bool(inner), tuple([sizes[label] for label in batch + rows + columns]),
     )
     return step, batch + rows + columns, step[-1]
