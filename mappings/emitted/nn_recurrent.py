@@ -11,7 +11,7 @@ def pack_padded_sequence(input, lengths, batch_first=False, enforce_sorted=True)
     sequences = packed_axes(input, batch_first)
     lengths = lengths.astype(mindspore.int64) if isinstance(lengths, Tensor) else Tensor(lengths, mindspore.int64)
     if lengths.shape[0] != sequences.shape[1]:
-        raise ValueError(f'{lengths.shape[0]} lengths for a batch of {sequences.shape[1]} sequences')
+        raise ValueError(f'torch.nn.utils.rnn.pack_padded_sequence: {lengths.shape[0]} lengths for a batch of {sequences.shape[1]} sequences')
     if ops.logical_or(lengths < 1, lengths > sequences.shape[0]).any():
         raise ValueError(f'each length must be 1 to {sequences.shape[0]}, the length of the padded batch')
     if enforce_sorted and lengths.shape[0] > 1:

@@ -27,13 +27,18 @@ def get_total_norm(tensors, norm_type=2.0, error_if_nonfinite=False, foreach=Non
 
 
 def pad_sequence(sequences, batch_first=False, padding_value=0.0, padding_side='right'):
-    """torch.nn.utils.rnn.pad_sequence."""
+    """torch.nn.utils.rnn.pad_sequence: the first sequence gives the dtype and the sizes of all."""
     length = max([sequence.shape[0] for sequence in sequences])
+    sizes, dtype = sequences[0].shape[1:], sequences[0].dtype
     padded = []
     for sequence in sequences:
         missing = length - sequence.shape[0]
+        if sequence.dtype != dtype:
+            sequence = sequence.astype(dtype)
+        if sequence.shape[1:] != sizes:
+            sequence = ops.broadcast_to(sequence, sequence.shape[:1] + sizes)
         if missing:
-            filler = ops.full((missing,) + sequence.shape[1:], padding_value, dtype=sequence.dtype)
+            filler = ops.full((missing,) + sizes, padding_value, dtype=dtype)
             sequence = ops.cat([sequence, filler] if padding_side == 'right' else [filler, sequence])
         padded.append(sequence)
     return ops.stack(padded, 0 if batch_first else 1)
