@@ -166,6 +166,33 @@ def fix_random_numbers(streams: Streams) -> None:
     F.scaled_dot_product_attention = scaled_dot_product_attention
 
 
+def fix_recurrent_dropout(streams: Streams) -> None:
+    """Recurrent networks run layer by layer, with a mask of the shared streams between two layers, time before batch."""
+
+    def layered(whole: Callable[..., Any]) -> Callable[..., Any]:
+        def run(x: torch.Tensor, hx: Any, weights: list[torch.Tensor], bias: Any, layers: Any, p: float, training: Any,
+                bidirectional: Any, *batch_first: bool) -> tuple[torch.Tensor, ...]:  # fmt: skip
+            # packed sequences have other arguments
+            if not batch_first or not training or p == 0:
+                return whole(x, hx, weights, bias, layers, p, training, bidirectional, *batch_first)  # type: ignore[no-any-return]
+            x = x.transpose(0, 1) if batch_first[0] else x
+            each, directions = len(weights) // layers, 2 if bidirectional else 1
+            ends = []
+            for layer in range(layers):
+                if layer:
+                    x = x * torch.from_numpy(streams.kept(x.shape, p)).to(x.dtype)
+                rows = slice(layer * directions, (layer + 1) * directions)
+                own = [h[rows] for h in hx] if isinstance(hx, tuple) else hx[rows]
+                x, *end = whole(x, own, weights[layer * each : (layer + 1) * each], bias, 1, 0.0, True, bidirectional, False)
+                ends.append(end)
+            return x.transpose(0, 1) if batch_first[0] else x, *(torch.cat(parts) for parts in zip(*ends))
+
+        return run
+
+    for name in ("lstm", "gru", "rnn_tanh", "rnn_relu"):
+        setattr(torch._VF, name, layered(getattr(torch._VF, name)))
+
+
 def load_in_process() -> None:
     """Samples are made in the order in which the script asks for them."""
     make = torch.utils.data.DataLoader.__init__
@@ -184,6 +211,7 @@ def main(path: str, steps: str, script: str, *arguments: str) -> None:
     watch_networks(Start(Path(path).parent, streams))
     watch_losses(record)
     fix_random_numbers(streams)
+    fix_recurrent_dropout(streams)
     load_in_process()
 
     def finish() -> None:

@@ -1,0 +1,1 @@
+"""The part of six that super_resolution imports."""

@@ -1,0 +1,4 @@
+import urllib.request
+from urllib import request
+
+__all__ = ["request", "urllib"]

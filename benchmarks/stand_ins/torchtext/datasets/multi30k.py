@@ -1,0 +1,1 @@
+URL: dict[str, str] = {}
