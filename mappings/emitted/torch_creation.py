@@ -4,6 +4,8 @@ import mindspore
 import numpy as np
 from mindspore import Tensor, ops
 
+from mappings.emitted.torch_indexing import broadcast_tensors
+
 
 def full(size, fill_value, *, out=None, dtype=None, layout=None, device=None, pin_memory=False, requires_grad=False):
     """torch.full."""

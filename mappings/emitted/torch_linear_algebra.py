@@ -19,6 +19,16 @@ def cross(input, other, dim=None):
     return ops.stack([a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]], axis)
 
 
+def cdist(x1, x2, p=2.0, compute_mode='use_mm_for_euclid_dist_if_necessary'):
+    """torch.cdist: MindSpore takes one batch axis and does not broadcast it."""
+    if len(x1.shape) <= 3 and x1.shape[:-2] == x2.shape[:-2]:
+        return ops.cdist(x1, x2, float(p))
+    batch = tuple(np.broadcast_shapes(x1.shape[:-2], x2.shape[:-2]))
+    left = ops.broadcast_to(x1, batch + x1.shape[-2:]).reshape((-1,) + x1.shape[-2:])
+    right = ops.broadcast_to(x2, batch + x2.shape[-2:]).reshape((-1,) + x2.shape[-2:])
+    return ops.cdist(left, right, float(p)).reshape(batch + (x1.shape[-2], x2.shape[-2]))
+
+
 def vander(x, N=None, increasing=False):
     """torch.vander."""
     count = x.shape[-1] if N is None else N

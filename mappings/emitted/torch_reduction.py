@@ -118,12 +118,12 @@ def quantile(input, q, dim=None, keepdim=False, *, interpolation='linear', out=N
         return result if not keepdim else result.expand_dims(dim) if shape is None else result.reshape(shape)
     values = ops.movedim(values, dim, 0)
     place = q.reshape((-1,) + (1,) * (values.ndim - 1)) * (values.shape[0] - 1)
+    if interpolation == 'nearest':
+        place = ops.round(place)
     low = ops.floor(place)
     lower = ops.gather(values, low.reshape(-1).astype(mindspore.int32), 0)
     upper = ops.gather(values, ops.ceil(place).reshape(-1).astype(mindspore.int32), 0)
-    if interpolation == 'nearest':
-        low, place = place, ops.round(place)
-    weight = {'linear': place - low, 'lower': 0 * place, 'higher': 0 * place + 1, 'midpoint': 0 * place + 0.5}
+    weight = {'linear': place - low, 'nearest': 0 * place, 'lower': 0 * place, 'higher': 0 * place + 1, 'midpoint': 0 * place + 0.5}
     result = lower + (upper - lower) * weight[interpolation]
     if q.ndim == 0:
         result = result[0]
