@@ -73,6 +73,8 @@ def conv_transpose3d(input, weight, bias=None, stride=1, padding=0, output_paddi
     """torch.nn.functional.conv_transpose3d."""
     stride = spread(stride, 3)
     weight = _dilated(weight, spread(dilation, 3))
+    if weight.shape[2] * weight.shape[3] * weight.shape[4] > 343:
+        raise ValueError('torch.conv_transpose3d: a kernel of MindSpore has at most 343 places, those between dilated ones included')
     inputs, weights = ops.chunk(input, groups, 1), ops.chunk(weight, groups, 0)
     transpose = ops.Conv3DTranspose(in_channel=input.shape[1] // groups, out_channel=weight.shape[1],
                                     kernel_size=tuple(weight.shape[2:]), pad_mode='pad', pad=0, stride=stride)

@@ -3,6 +3,7 @@
 import math
 
 import mindspore
+import numpy as np
 from mindspore import Tensor, ops
 
 
@@ -78,6 +79,7 @@ class Bernoulli:
     """torch.distributions.Bernoulli."""
 
     def __init__(self, probs=None, logits=None, validate_args=None):
+        logits = None if logits is None else _floating(logits)
         self.probs = ops.sigmoid(logits) if probs is None else _floating(probs)
         limit = 1.1920928955078125e-07
         clamped = ops.clamp(self.probs, limit, 1 - limit)
@@ -118,8 +120,9 @@ class Categorical:
         return ops.stop_gradient(ops.argmax(self.logits + noise, -1))
 
     def log_prob(self, value):
-        index = value.astype(mindspore.int64).expand_dims(-1)
-        logits = ops.broadcast_to(self.logits, tuple(index.shape[:-1]) + (self.logits.shape[-1],))
+        shape = tuple(np.broadcast_shapes(value.shape, self.batch_shape))
+        index = ops.broadcast_to(value.astype(mindspore.int64), shape).expand_dims(-1)
+        logits = ops.broadcast_to(self.logits, shape + (self.logits.shape[-1],))
         return ops.gather_elements(logits, logits.ndim - 1, index).squeeze(-1)
 
     def entropy(self):
