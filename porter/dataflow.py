@@ -209,7 +209,7 @@ def names_in_scope(scope: ast.Module | ast.FunctionDef | ast.AsyncFunctionDef, a
 
 def read_later(scope: ast.AST, name: str, apart: list[ast.stmt], last: ast.stmt) -> bool:
     """Whether a name is read after some statements, or in the next round of a loop around them, before it is bound anew."""
-    skipped = {id(n) for s in apart for n in walk(s)}
+    skipped = {id(n) for s in apart for n in walk(s)} | _inner_names(scope, name)
     end = (last.end_lineno or 0, last.end_col_offset or 0)
     events: list[tuple[int, int, str]] = []
     for node in walk(scope):
@@ -231,6 +231,28 @@ def read_later(scope: ast.AST, name: str, apart: list[ast.stmt], last: ast.stmt)
             if first is not None and first[2] == "read" and first[:2] < end:
                 return True
     return False
+
+
+def _inner_names(scope: ast.AST, name: str) -> set[int]:
+    """Nodes of a name that comprehensions and functions inside a scope bind for themselves."""
+    found: set[int] = set()
+    for node in walk(scope):
+        if node is scope:
+            continue
+        if isinstance(node, _COMPREHENSIONS):
+            targets = [n for g in node.generators for n in walk(g.target)]
+            first = {id(n) for n in walk(node.generators[0].iter)}  # belongs to the scope around
+        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            if any(isinstance(n, ast.Global | ast.Nonlocal) and name in n.names for n in walk(node)):
+                continue
+            targets = [n for n in walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)]
+            targets += [ast.Name(a) for a in parameter_names(node) if a == name]
+            first = {id(n) for d in node.args.defaults for n in walk(d)}
+        else:
+            continue
+        if any(isinstance(n, ast.Name) and n.id == name for n in targets):
+            found |= {id(n) for n in walk(node) if isinstance(n, ast.Name) and n.id == name} - first
+    return found
 
 
 def _after_value(scope: ast.AST, events: list[tuple[int, int, str]], name: str) -> list[tuple[int, int, str]]:

@@ -15,12 +15,53 @@ if TYPE_CHECKING:
 
 MODULE = "torch.nn.Module"
 CONTAINERS = frozenset({"torch.nn.Sequential", "torch.nn.ModuleList", "torch.nn.ModuleDict"})
+PARALLEL = frozenset({"torch.nn.DataParallel", "torch.nn.parallel.DistributedDataParallel"})
 SAME_MODULE = frozenset({"to", "cuda", "cpu", "float", "double", "half", "apply", "requires_grad_", "type"})
 
 
 def needs_training_mode(rewriter: Rewriter, node: ast.Assign) -> bool:
     """Whether `net = Net()` must say `.set_train()`, since torch's training mode would otherwise be missed."""
-    return isinstance(node.value, ast.Call) and _makes_network(rewriter, node) and _is_missing(rewriter, node.value)
+    if not isinstance(node.value, ast.Call) or len(node.targets) != 1 or _in_cell(rewriter):
+        return False
+    return _makes_network(rewriter, node.value) and _is_missing(rewriter, node.value)
+
+
+def needing_training_mode(rewriter: Rewriter, node: ast.Assign | ast.AnnAssign | ast.Expr | ast.Return) -> list[ast.Call]:
+    """The networks that a statement makes inside of its value, and that must say `.set_train()`: `a, b = Net(), Net()`."""
+    if node.value is None or not _training_scopes(rewriter) or _in_cell(rewriter):
+        return []
+    inner = [c for c in _calls_inside(rewriter, node.value) if not (c is node.value and not isinstance(node, ast.AnnAssign))]
+    return [c for c in inner if _makes_network(rewriter, c) and _is_missing(rewriter, c)]
+
+
+def _in_cell(rewriter: Rewriter) -> bool:
+    return any(rewriter._is_cell(c) for c in rewriter.classes)
+
+
+def _calls_inside(rewriter: Rewriter, value: ast.expr) -> Iterator[ast.Call]:
+    """The calls whose results a value is, holds or hands to a function or class of the program."""
+    if isinstance(value, ast.Tuple | ast.List | ast.Set):
+        parts: list[ast.expr] = value.elts
+    elif isinstance(value, ast.Dict):
+        parts = value.values
+    elif isinstance(value, ast.ListComp | ast.SetComp | ast.GeneratorExp):
+        parts = [value.elt]
+    elif isinstance(value, ast.DictComp):
+        parts = [value.value]
+    elif isinstance(value, ast.IfExp):
+        parts = [value.body, value.orelse]
+    elif isinstance(value, ast.Call):
+        yield value
+        if isinstance(value.func, ast.Attribute) and value.func.attr in SAME_MODULE and not _makes_network(rewriter, value):
+            yield from _calls_inside(rewriter, value.func.value)
+            return
+        takes = K.without_none(rewriter.kinds(value.func))
+        own = bool(takes) and all(k.of in rewriter.program.functions or k.of in rewriter.program.classes for k in takes)
+        parts = [*value.args, *(k.value for k in value.keywords)] if own and not _makes_network(rewriter, value) else []
+    else:
+        parts = []
+    for part in parts:
+        yield from _calls_inside(rewriter, part)
 
 
 def hides_training_mode(rewriter: Rewriter, made: ast.expr) -> bool:
@@ -36,15 +77,14 @@ def hides_training_mode(rewriter: Rewriter, made: ast.expr) -> bool:
     return False
 
 
-def _makes_network(rewriter: Rewriter, node: ast.Assign) -> bool:
-    if len(node.targets) != 1 or any(rewriter._is_cell(c) for c in rewriter.classes):
-        return False
-    value: ast.expr = node.value
+def _makes_network(rewriter: Rewriter, value: ast.expr) -> bool:
     while isinstance(value, ast.Call) and isinstance(value.func, ast.Attribute) and value.func.attr in SAME_MODULE:
         value = value.func.value
     if not isinstance(value, ast.Call):
         return False
     makers = K.without_none(rewriter.kinds(value.func))
+    if value.args and makers and all(k.of in PARALLEL for k in makers):
+        return _makes_network(rewriter, value.args[0])
     return bool(makers) and all(_is_maker(rewriter, k) for k in makers)
 
 

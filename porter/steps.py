@@ -406,6 +406,12 @@ class StepFinder:
         holder = step.call.func.value if step.role == "step" and isinstance(step.call.func, ast.Attribute) else None
         return holder is not None and any(k.of in self.rewriter.program.classes for k in self._kinds(holder))
 
+    def _is_of_another(self, event: Step, optimizer: str) -> bool:
+        """Whether a statement steps or clears another optimizer, whose backward pass was refused."""
+        if event.role in ("zero_grad", "step", "scaler.step", "scaler.unscale_"):
+            return event.optimizer != optimizer
+        return event.role == "network.zero_grad" and bool(others := self._optimizers_of(event.optimizer)) and optimizer not in others
+
     def _clears(self, event: Step, optimizer: str) -> bool:
         if event.role == "zero_grad":
             return event.optimizer == optimizer
@@ -474,11 +480,13 @@ class StepFinder:
         if name not in all_bound(step.region):
             return False
         bindings = [s for s in step.region if name in plain_binds(s)]
-        if any(isinstance(s, ast.Assign) and self._carries(s) for s in bindings):
-            return True
         uses = [n for n in walk(self.node) if isinstance(n, ast.Name) and n.id == name and isinstance(n.ctx, ast.Load)]
         known = [found for n in uses if (found := self.rewriter.kinds(n))]
-        return bool(known) and all(K.is_tensor(k) for k in known)
+        if known and all(K.is_tensor(k) for k in known):
+            return True
+        # a network may give an array or a number beside its tensors
+        bare = any(K.proven(k, frozenset({"int", "float", "bool", "str", "ndarray"})) for k in known)
+        return not bare and any(isinstance(s, ast.Assign) and self._carries(s) for s in bindings)
 
     def _find_unset(self, step: Backward) -> None:
         """Inputs that some ways leave unbound: torch's statements read them on the other ways only, a call reads them always."""
@@ -519,6 +527,8 @@ class StepFinder:
         training.covered |= {id(s) for s in step.region[1:]}
         training.replaced[id(step.place.node)] = ("backward", step)
         for event in self.steps:
+            if step.simple and self._is_of_another(event, step.optimizers[0]):
+                continue
             if step.simple and event.role in ("zero_grad", "network.zero_grad", "scaler.unscale_"):
                 training.removed.add(id(event.place.node))
             elif (step.simple and event.role in ("step", "scaler.step", "clip_norm", "clip_value")) or (not step.simple and event.role == "network.zero_grad"):

@@ -12,7 +12,7 @@ import io
 from typing import TYPE_CHECKING
 
 from porter.carrying import reached
-from porter.modes import hides_training_mode, needs_training_mode
+from porter.modes import hides_training_mode, needing_training_mode, needs_training_mode
 from porter.nodes import walk
 from porter.pipeline import numpy_edits
 from porter.places import Backward, argument, call_of, mentions_backward, scopes_of, target_like
@@ -39,6 +39,7 @@ class Training:
         self.covered: set[int] = set()
         self.unset: dict[int, list[str]] = {}
         self.models: dict[int, Plain] = {}
+        self.switched: set[int] = set()
         self.rendering = False
         self.parallel = False
         if not rewriter.module.has(b".backward("):
@@ -72,7 +73,25 @@ class Training:
             return []
         if id(node) in self.removed:
             return self.rewriter._statement(node, "")
+        if isinstance(node, ast.Assign | ast.AnnAssign | ast.Expr | ast.Return) and id(node) not in self.switched:
+            made = needing_training_mode(self.rewriter, node)
+            if made:
+                return self._with_training_mode(node, made)
         return self._assignment(node) if isinstance(node, ast.Assign) else None
+
+    def _with_training_mode(self, node: ast.Assign | ast.AnnAssign | ast.Expr | ast.Return, made: list[ast.Call]) -> list[Edit]:
+        """A statement in whose value networks are made, each of them set to training."""
+        rewriter = self.rewriter
+        self.switched.add(id(node))
+        edits = rewriter.visit(node)
+        for call in made:
+            start, end = rewriter.span(call)
+            own = [e for e in edits if start <= e.start and e.end <= end]
+            text = rewriter.splice(start, end, own)
+            hidden = hides_training_mode(rewriter, call)
+            text = f"{rewriter.spell('mindspore.nn.Cell')}.set_train({text})" if hidden else f"{text}.set_train()"
+            edits = [*(e for e in edits if e not in own), Edit(start, end, text)]
+        return edits
 
     def _assignment(self, node: ast.Assign) -> list[Edit] | None:
         edits = vanishing(self.rewriter, node)

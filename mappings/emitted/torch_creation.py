@@ -46,7 +46,7 @@ def as_tensor(data, dtype=None, device=None):
 
 def _legacy(data, dtype):
     """torch's old constructors: a sequence gives its values, numbers and a torch.Size give a shape, which is a tuple here."""
-    if len(data) == 1 and isinstance(data[0], tuple) and data[0] and all(isinstance(d, int) for d in data[0]):
+    if len(data) == 1 and isinstance(data[0], tuple) and data[0] and all(type(d) is int for d in data[0]):
         raise TypeError(f"{data[0]} is a shape or values: write ops.zeros(shape, dtype) or Tensor(list(values), dtype)")
     if len(data) == 1 and not isinstance(data[0], int):
         return as_tensor(data[0], dtype)

@@ -12,6 +12,11 @@ def _floating(value):
     return value if isinstance(value, Tensor) else mindspore.tensor(float(value), mindspore.float32)
 
 
+def normal_noise(shape, dtype):
+    """Numbers of the standard normal distribution; a shape without axes gives one number."""
+    return ops.randn(*shape, dtype=dtype).reshape(shape)
+
+
 class Normal:
     """torch.distributions.Normal."""
 
@@ -24,6 +29,10 @@ class Normal:
         return self.loc
 
     @property
+    def mode(self):
+        return self.loc
+
+    @property
     def stddev(self):
         return self.scale
 
@@ -32,8 +41,7 @@ class Normal:
         return self.scale * self.scale
 
     def rsample(self, sample_shape=()):
-        noise = ops.standard_normal(tuple(sample_shape) + tuple(self.batch_shape))
-        return self.loc + noise.astype(self.loc.dtype) * self.scale
+        return self.loc + normal_noise(tuple(sample_shape) + tuple(self.batch_shape), self.loc.dtype) * self.scale
 
     def sample(self, sample_shape=()):
         return ops.stop_gradient(self.rsample(sample_shape))
@@ -114,10 +122,15 @@ class Categorical:
             self.logits = ops.log(ops.clamp(self.probs, limit, 1 - limit))
         self.batch_shape = self.probs.shape[:-1]
 
+    @property
+    def mode(self):
+        return ops.argmax(self.probs, -1)
+
     def sample(self, sample_shape=()):
-        shape = tuple(sample_shape) + tuple(self.probs.shape)
-        noise = -ops.log(-ops.log(ops.clamp(ops.rand(*shape), min=1e-20)))
-        return ops.stop_gradient(ops.argmax(self.logits + noise, -1))
+        shape = tuple(sample_shape)
+        rows = ops.stop_gradient(self.probs).reshape(-1, self.probs.shape[-1])
+        drawn = ops.multinomial(rows, math.prod(shape), True).astype(mindspore.int64)
+        return drawn.swapaxes(0, 1).reshape(shape + tuple(self.batch_shape))
 
     def log_prob(self, value):
         shape = tuple(np.broadcast_shapes(value.shape, self.batch_shape))
@@ -127,3 +140,141 @@ class Categorical:
 
     def entropy(self):
         return -ops.sum(self.probs * self.logits, -1)
+
+
+class OneHotCategorical(Categorical):
+    """torch.distributions.OneHotCategorical: samples and values are rows with a single one."""
+
+    @property
+    def mean(self):
+        return self.probs
+
+    @property
+    def mode(self):
+        return self._one_hot(ops.argmax(self.probs, -1))
+
+    def _one_hot(self, index):
+        return (ops.arange(self.probs.shape[-1]) == index.expand_dims(-1)).astype(self.probs.dtype)
+
+    def sample(self, sample_shape=()):
+        return self._one_hot(super().sample(sample_shape))
+
+    def log_prob(self, value):
+        return super().log_prob(ops.argmax(value, -1))
+
+
+class MultivariateNormal:
+    """torch.distributions.MultivariateNormal; densities come from the inverse of the covariance, as a gradient passes through it."""
+
+    def __init__(self, loc, covariance_matrix=None, precision_matrix=None, scale_tril=None, validate_args=None):
+        if scale_tril is not None:
+            covariance_matrix = ops.matmul(scale_tril, ops.swapaxes(scale_tril, -1, -2))
+        elif precision_matrix is not None:
+            covariance_matrix = ops.inverse(precision_matrix)
+        count = loc.shape[-1]
+        vector, matrix = loc.expand_dims(-1), covariance_matrix
+        self.loc = ops.broadcast_to(vector, (vector[..., :1] + matrix[..., :1]).shape).squeeze(-1)
+        self.batch_shape, self.event_shape = self.loc.shape[:-1], (count,)
+        self.covariance_matrix = ops.broadcast_to(matrix, tuple(self.batch_shape) + (count, count))
+        self._matrix, self._scale_tril = matrix, scale_tril
+
+    @property
+    def mean(self):
+        return self.loc
+
+    @property
+    def mode(self):
+        return self.loc
+
+    @property
+    def variance(self):
+        return ops.diagonal(self.covariance_matrix, 0, -2, -1)
+
+    @property
+    def precision_matrix(self):
+        return ops.inverse(self.covariance_matrix)
+
+    @property
+    def scale_tril(self):
+        return ops.cholesky(self.covariance_matrix) if self._scale_tril is None else self._scale_tril
+
+    def rsample(self, sample_shape=()):
+        shape = tuple(sample_shape) + tuple(self.batch_shape) + tuple(self.event_shape)
+        noise = normal_noise(shape, self.loc.dtype).expand_dims(-1)
+        return self.loc + ops.matmul(self.scale_tril, noise).squeeze(-1)
+
+    def sample(self, sample_shape=()):
+        return ops.stop_gradient(self.rsample(sample_shape))
+
+    def log_prob(self, value):
+        distance = (value - self.loc).expand_dims(-1)
+        scaled = ops.sum(distance * ops.matmul(ops.inverse(self._matrix), distance), (-2, -1))
+        return -0.5 * (self.event_shape[0] * math.log(2 * math.pi) + scaled) - 0.5 * ops.log(ops.det(self._matrix))
+
+    def entropy(self):
+        count = self.event_shape[0]
+        return 0.5 * count * (1 + math.log(2 * math.pi)) + 0.5 * ops.log(ops.det(self.covariance_matrix))
+
+
+class Independent:
+    """torch.distributions.Independent: the last axes of a distribution count as one event."""
+
+    def __init__(self, base_distribution, reinterpreted_batch_ndims, validate_args=None):
+        self.base_dist, self.reinterpreted_batch_ndims = base_distribution, reinterpreted_batch_ndims
+        self.batch_shape = tuple(base_distribution.batch_shape)[: len(base_distribution.batch_shape) - reinterpreted_batch_ndims]
+
+    def _summed(self, values):
+        for _ in range(self.reinterpreted_batch_ndims):
+            values = ops.sum(values, -1)
+        return values
+
+    @property
+    def mean(self):
+        return self.base_dist.mean
+
+    @property
+    def mode(self):
+        return self.base_dist.mode
+
+    @property
+    def stddev(self):
+        return self.base_dist.stddev
+
+    @property
+    def variance(self):
+        return self.base_dist.variance
+
+    def rsample(self, sample_shape=()):
+        return self.base_dist.rsample(sample_shape)
+
+    def sample(self, sample_shape=()):
+        return self.base_dist.sample(sample_shape)
+
+    def log_prob(self, value):
+        return self._summed(self.base_dist.log_prob(value))
+
+    def entropy(self):
+        return self._summed(self.base_dist.entropy())
+
+
+def kl_divergence(p, q):
+    """torch.distributions.kl_divergence of two distributions of one class."""
+    if isinstance(p, Independent) and isinstance(q, Independent) and p.reinterpreted_batch_ndims == q.reinterpreted_batch_ndims:
+        return p._summed(kl_divergence(p.base_dist, q.base_dist))
+    if isinstance(p, Normal) and isinstance(q, Normal):
+        ratio = ops.square(p.scale / q.scale)
+        return 0.5 * (ratio + ops.square((p.loc - q.loc) / q.scale) - 1 - ops.log(ratio))
+    if isinstance(p, Categorical) and isinstance(q, Categorical):
+        terms = p.probs * (p.logits - q.logits)
+        terms = ops.masked_fill(terms, q.probs == 0, math.inf)
+        return ops.sum(ops.masked_fill(terms, p.probs == 0, 0.0), -1)
+    if isinstance(p, Bernoulli) and isinstance(q, Bernoulli):
+        return p.probs * (p.log_prob(1.0) - q.log_prob(1.0)) + (1 - p.probs) * (p.log_prob(0.0) - q.log_prob(0.0))
+    if isinstance(p, MultivariateNormal) and isinstance(q, MultivariateNormal):
+        inverse = ops.inverse(q._matrix)
+        traced = ops.sum(inverse * p.covariance_matrix, (-2, -1))  # both are symmetric
+        distance = (q.loc - p.loc).expand_dims(-1)
+        scaled = ops.sum(distance * ops.matmul(inverse, distance), (-2, -1))
+        volumes = ops.log(ops.det(q._matrix)) - ops.log(ops.det(p._matrix))
+        return 0.5 * (volumes + traced + scaled - p.event_shape[0])
+    raise NotImplementedError(f"no divergence of {type(p).__name__} from {type(q).__name__} is written")
