@@ -28,7 +28,8 @@ from porter.dataflow import (
 )
 from porter.inflow import Inflow
 from porter.kinds import ANY, Kinds
-from porter.nodes import walk
+from porter.nodes import dotted_text, walk
+from porter.optimized import leaves_by_optimizer
 from porter.places import Backward, Place, Step, argument, call_of, places_in, target_like
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ class StepFinder:
         self.training = training
         self.rewriter = training.rewriter
         self.node = node
+        self.leaves: set[str] = set()
         self.places = list(places_in(node.body, ()))
         self.steps = [s for p in self.places for s in self._step_at(p)]
 
@@ -143,6 +145,8 @@ class StepFinder:
 
     def _find_region(self, step: Backward, found: list[Backward]) -> None:
         """The statements from the first that can carry a gradient to the last that the loss needs."""
+        held = leaves_by_optimizer(self.rewriter.program, self.rewriter.module)
+        self.leaves = set().union(*(held.get(o, ()) for o in self._consumers(step))) if held else set()
         chain = [*step.place.around, step.place]
         needed = names_read(step.loss)
         whole = not target_like(step.loss)
@@ -211,6 +215,9 @@ class StepFinder:
             statement = place.block[index]
             if names_bound(statement) & needed or containers_grown(statement) & needed:
                 chosen.append(index)
+                if isinstance(statement, ast.With) and no_grad.is_block(self.rewriter.program, self.rewriter.module, statement):
+                    needed -= surely_bound(statement)  # constants, whatever they come from
+                    continue
                 if not isinstance(statement, ast.AugAssign):
                     simple = names_bound(statement) if isinstance(statement, ast.Assign) else set()
                     needed -= simple - names_read(statement)
@@ -288,10 +295,12 @@ class StepFinder:
         if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
             return False
         apart = no_grad.outside(self.rewriter.program, self.rewriter.module, statement)
+        if self.leaves & names_read(statement) and any(id(n) not in apart for n in walk(statement) if dotted_text(n) in self.leaves):
+            return True
         return any(self._carrying_call(n) for n in walk(statement) if isinstance(n, ast.Call) and id(n) not in apart)
 
     def _carries_expression(self, node: ast.expr) -> bool:
-        return any(self._carrying_call(n) for n in walk(node) if isinstance(n, ast.Call))
+        return bool(self.leaves & names_read(node)) or any(self._carrying_call(n) for n in walk(node) if isinstance(n, ast.Call))
 
     def _carrying_call(self, call: ast.Call) -> bool:
         return carrying_call(self.rewriter, call, set())

@@ -1,5 +1,6 @@
 """torch's old constructors, for which a torch.Size is a shape and any other sequence is values: a port has tuples for both."""
 
+import mindspore
 import pytest
 import torch
 from mindspore import Tensor
@@ -40,3 +41,45 @@ def test_a_tuple_that_may_be_either_fails_loudly(sides):
     with pytest.raises(TypeError, match="shape or values"):
         both.ported.unknown((2, 3))
     assert both.ported.unknown([2, 3]).asnumpy().tolist() == [2.0, 3.0]
+
+
+VALUES = """\
+import torch
+
+
+def collated(batch):
+    texts, labels = zip(*batch)
+    return torch.FloatTensor(texts), torch.LongTensor(labels), torch.Tensor((2, 3))
+
+
+def flags(batch):
+    return map(torch.LongTensor, zip(*batch))
+
+
+def read(space):
+    return -torch.prod(torch.Tensor(space.shape).cpu()).item()
+
+
+def filled(space):
+    return torch.Tensor(space.shape).fill_(1)
+"""
+
+
+class Space:
+    shape = (2, 3)
+
+
+def test_a_tuple_that_is_no_size_is_values(sides):
+    both = sides(VALUES)
+    batch = [([1.0, 2.0], 3), ([4.0, 5.0], 6)]
+    for own, expected in zip(both.ported.collated(batch), both.original.collated(batch)):
+        assert own.asnumpy().tolist() == expected.tolist() and own.dtype == {torch.float32: mindspore.float32}.get(expected.dtype, mindspore.int64)
+    flags = [([1, 2], True), ([3, 4], False)]
+    assert [t.asnumpy().tolist() for t in both.ported.flags(flags)] == [t.tolist() for t in both.original.flags(flags)]
+
+
+def test_what_is_read_at_once_is_values(sides):
+    both = sides(VALUES)
+    assert both.ported.read(Space()) == both.original.read(Space()) == -6.0
+    with pytest.raises(TypeError, match="shape or values"):
+        both.ported.filled(Space())

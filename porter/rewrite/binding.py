@@ -21,6 +21,7 @@ from porter.guards import (
     truth,
 )
 from porter.kinds import ANY
+from porter.optimized import is_leaf
 from porter.precision import HELP, MESSAGE, asks_for_float64
 from porter.rewrite.edits import Edit
 from porter.rewrite.walk import Walk
@@ -80,6 +81,11 @@ class Binding(Walk):
 
     def _port_call(self, node: ast.Call, rows: Iterable[Row], receiver: ast.expr | None) -> str | None:
         """The new text of a call, or None where it is refused (with a diagnostic)."""
+        text = self._port_one(node, rows, receiver)
+        leaf = text is not None and self._is_leaf(node)
+        return f"{self.spell('mindspore.Parameter')}({text})" if leaf else text
+
+    def _port_one(self, node: ast.Call, rows: Iterable[Row], receiver: ast.expr | None) -> str | None:
         rows = tuple(rows)
         row, certain = self._overload(node, rows, receiver)
         if row is None:
@@ -127,11 +133,19 @@ class Binding(Walk):
         parent = self.parents.get(id(node))
         return isinstance(parent, ast.Call) and node in parent.args and self.resolve(parent.func) == "torch.nn.Parameter"
 
+    def _is_leaf(self, node: ast.Call) -> bool:
+        """Whether a new tensor that wants a gradient is one that an optimizer holds: a parameter, which a Cell would count as its own."""
+        parent = self.parents.get(id(node))
+        asked = any(k.arg == "requires_grad" and isinstance(k.value, ast.Constant) and k.value.value is True for k in node.keywords)
+        if not asked or not isinstance(parent, ast.Assign) or len(parent.targets) != 1 or any(self._is_cell(c) for c in self.classes):
+            return False
+        return is_leaf(self.program, self.module, parent.targets[0])
+
     def _ignores_flag(self, node: ast.Call, row: Row) -> bool:
         """Whether the flag of a new tensor counts for nothing: a parameter has its own, and what a network makes on its way is no
         input of a gradient (asking for one by .grad or torch.autograd.grad is named where it is asked)."""
         makes = any("requires_grad" in guard.that for guard in row.require)  # not so where a layer is frozen or freed
-        return makes and (self._is_made_parameter(node) or in_network(self))
+        return makes and (self._is_made_parameter(node) or in_network(self) or self._is_leaf(node))
 
     def _needs_own_container(self, node: ast.Call, row: Row) -> bool:
         """Whether MindSpore's container would misname, refuse or lose what this one holds."""

@@ -27,6 +27,7 @@ from porter.mapped import mapped_edits, paired_edits
 from porter.no_grad import unproven_call
 from porter.numpy_calls import copied_if_needed
 from porter.numpy_sizes import as_size
+from porter.old_constructors import listed_values
 from porter.old_types import typed_edits
 from porter.promoted import promote
 from porter.rearrange import Rearrangement, method_chain, short_equation
@@ -154,6 +155,9 @@ class Calls(InPlace):
         if chain is not None:
             return self.replace(node, chain)
         promote(self, name, node.args[0] if node.args else None)
+        values = listed_values(self, node, name)
+        if values is not None and rows[-1].adapter:
+            return self.replace(node, f"{self.spell(rows[-1].adapter)}({values})")
         text = self._port_call(node, rows, receiver)
         return self._left(node, name) if text is None else self.replace(node, text)
 
