@@ -7,6 +7,7 @@ import builtins
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path, PurePosixPath
 
 from porter.named_imports import named_import
@@ -180,6 +181,12 @@ class Program:
     def goes_backward(self) -> bool:
         """Whether any of its files calls `.backward()`."""
         return any(module.has(b".backward(") for module in self.modules.values())
+
+    @cached_property
+    def makes_sparse(self) -> bool:
+        """Whether any of its files makes sparse tensors, which the port holds dense."""
+        names = (b"to_sparse", b"torch.sparse", b"sparse_coo_tensor", b"sparse_csr_tensor")
+        return any(module.has(name) for module in self.modules.values() for name in names)
 
     def resolve(self, module: Module, name: str) -> str | None:
         """The qualified name that a global name of a module stands for, or None where it is unknown here."""

@@ -12,6 +12,7 @@ from porter.empty_slices import guarded_edits
 from porter.expression import NotInline, Site, inline
 from porter.functions import is_function
 from porter.grammar import in_network, runs_in_forward, state_edits
+from porter.held_dense import refused_question
 from porter.kinds import ANY, Kinds
 from porter.layer_settings import setting_text
 from porter.members import CELL_MEMBERS
@@ -127,6 +128,8 @@ class Attributes(References):
             return inner
         if row.refused is not None:
             self.report(node, "MSP201", f"{row.name}: {row.refused[0]}", row.refused[1], row, symbol=row.name)
+            return inner
+        if refused_question(self, node, row):
             return inner
         if isinstance(node.ctx, ast.Store):
             if node.attr == "data":

@@ -20,6 +20,7 @@ from porter.guards import (
     constant_of,
     truth,
 )
+from porter.held_dense import name_power
 from porter.kinds import ANY
 from porter.optimized import is_leaf
 from porter.precision import HELP, MESSAGE, asks_for_float64
@@ -118,6 +119,7 @@ class Binding(Walk):
         for limit in row.limits:
             if limit.when != "True" and truth(limit.when, bound):
                 self.report(node, "MSP604", f"{row.name}: {limit.what}", "compare this call, or write it another way", row, symbol=row.name)
+        name_power(self, node, row, bound)
         if asks_for_float64(row, node):
             self.report(node, "MSP603", MESSAGE, HELP, row)
         alternative, known = choose_alternative(row, bound, self.target)

@@ -22,6 +22,7 @@ from porter.guards import (
     constant_of,
     truth,
 )
+from porter.held_dense import is_power
 from porter.kinds import ANY, Kinds
 from porter.mapped import mapped_edits, paired_edits
 from porter.no_grad import unproven_call
@@ -326,7 +327,7 @@ class Calls(InPlace):
 
     def _plain_tensor_method(self, node: ast.Call, func: ast.Attribute, rows: tuple[Row, ...]) -> list[Edit]:
         promote(self, func.attr, func.value)
-        if len(rows) == 1 and is_identity(rows[0]) and not any(isinstance(a, ast.Starred) for a in node.args):
+        if len(rows) == 1 and is_identity(rows[0]) and not is_power(self, rows[0]) and not any(isinstance(a, ast.Starred) for a in node.args):
             arguments = self._arguments(rows[0], node, func.value)
             ignored = arguments is not None and arguments[1].keys() & set(rows[0].ignore)
             if arguments is not None and not ignored and truth(rows[0].where, arguments[0]) is not False and not rows[0].require:
