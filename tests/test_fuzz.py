@@ -8,9 +8,12 @@ from pathlib import Path
 from textwrap import dedent
 from typing import Any
 
+import torch
+
 from porter.parity.cases import read_example
 from porter.parity.fuzz import fuzz_row
 from porter.parity.pool import CRASHES, Job, goes_on
+from porter.parity.promotion import AxesForAll
 from porter.parity.proofs import Failure, Proof, RowResult
 from porter.parity.rows import Bench
 from porter.parity.trail import CRASHED, Found, Trail, trail_file
@@ -123,3 +126,38 @@ def test_examples_that_do_not_compile_are_not_run_as_compiled_cells(tmp_path: Pa
     eager = TANH.replace("check: [output, grad]", "graph: false")
     assert fuzz_row(replace(bench(tmp_path, eager), mode="GRAPH"), 6).values == ()
     assert len(fuzz_row(bench(tmp_path, eager), 6).values) == 6
+
+
+def test_a_tensor_without_axes_widens_as_mindspore_says(tmp_path: Path) -> None:
+    text = """
+        - torch: torch.add(input, other)
+          kind: function
+          mindspore: mindspore.ops.add(input, other)
+          examples: [{call: 'torch.add(x0, x1)', inputs: ['float32[3]', 'float64[]']}]
+        """
+    counts = fuzz_row(bench(tmp_path, text), 20).counts()
+    assert counts["stated"] >= 3
+    assert "wrong" not in counts
+    found = fuzz_row(bench(tmp_path, text.replace("ops.add(input, other)", "ops.add(input, other) * 1.5")), 20).counts()
+    assert found.get("stated", 0) <= 1  # of no elements
+    assert found["wrong"] >= 15
+    half, whole, wide = torch.ones(2, dtype=torch.float16), torch.ones(2, dtype=torch.int64), torch.tensor(2.0)
+    with AxesForAll() as promoted:
+        assert (whole + wide).dtype == torch.float32
+        assert (half + half).dtype == torch.float16
+        assert not promoted.widened
+        assert (wide + half).dtype == torch.float32
+        assert promoted.widened
+    assert (wide + half).dtype == torch.float16
+
+
+def test_what_is_nearer_to_float64_than_torch_is_equal(tmp_path: Path) -> None:
+    text = """
+        - torch: torch.cosh(input)
+          kind: function
+          mindspore: mindspore.ops.cosh(input)
+          examples: [{call: torch.cosh(x0), inputs: ['float32[8,9]>88.6<89.4']}]
+        """
+    assert "wrong" not in fuzz_row(bench(tmp_path, text), 20).counts()  # torch makes some of them infinite
+    found = fuzz_row(bench(tmp_path, text.replace("ops.cosh(input)", "ops.cosh(input) * 1.001")), 20).counts()
+    assert found["wrong"] >= 5

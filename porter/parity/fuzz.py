@@ -5,11 +5,11 @@ from __future__ import annotations
 import ast
 import math
 import re
-import types
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -21,9 +21,11 @@ from porter.parity.cases import Case, Example, bound_arguments, constructor_inpu
 from porter.parity.compare import compare
 from porter.parity.leaves import Observation
 from porter.parity.ported import Mode
+from porter.parity.promotion import RULE, AxesForAll
 from porter.parity.proofs import Failure
 from porter.parity.reference import Reference
-from porter.parity.rows import Bench, Converted, compare_case, convert
+from porter.parity.rounding import compare_rounded, torch_class
+from porter.parity.rows import Bench, Converted, convert
 from porter.parity.samples import draw_all
 from porter.parity.trail import Found, Outcome, Step, Trail
 from porter.parity.variants import variants
@@ -31,7 +33,6 @@ from porter.parity.variants import variants
 TRIES_PER_CALL = 12
 NEW_MEMORY = re.compile(r"empty|[a-z]Tensor\(")  # calls that return memory which nothing has written
 NOT_FINITE = re.compile(r"(nan|inf) became -?(nan|inf)$")  # a gradient that is of no use on either side
-OWN_ERRORS = 10.0  # times torch's own error of float32 is rounding
 GRADIENTS = 10  # calls of a row whose gradients are compared too
 
 
@@ -140,7 +141,7 @@ def _accepted_by_torch(bench: Bench, count: int, seed: int, trail: Trail) -> tup
 def _settled_run(bench: Bench, example: Example, number: int) -> Reference | None:
     """The torch run of an example; None where torch refuses it, draws numbers, or reads what it never wrote."""
     try:
-        build = _torch_class(bench, example)
+        build = torch_class(bench, example)
         run = _run(bench, build, _without_gradient(example), number)
         with _memory_filled():
             again = _run(bench, build, _without_gradient(example), number, seed=1)
@@ -153,13 +154,6 @@ def _settled_run(bench: Bench, example: Example, number: int) -> Reference | Non
 def _unwritten(seen: Observation) -> bool:
     """Whether an output may be what `_memory_filled` leaves in new memory, which the first run can meet by chance."""
     return any(t.array.dtype.kind == "b" or bool(np.all(t.array != t.array)) for t in seen.outputs.values() if t.array.size)
-
-
-def _torch_class(bench: Bench, example: Example) -> type[torch.nn.Module]:
-    module = types.ModuleType(bench.next_name("fuzz"))
-    exec(torch_source(bench.row, [example], [Case("Example1", 0, "", example.call)]), vars(module))
-    built: type[torch.nn.Module] = module.Example1
-    return built
 
 
 def _run(bench: Bench, build: type[torch.nn.Module], example: Example, number: int, seed: int = 0) -> Reference:
@@ -196,7 +190,7 @@ def _value(bench: Bench, case: Case, converted: Converted) -> Found:
     limited = _is_limited(bench, case)
     if limited and _reduces_nothing(bench, case):  # kernels that end the process there
         return Found("limited")
-    failure = _compared(bench, case, converted.module)
+    failure = compare_rounded(bench, case, converted.module)
     if failure is None:
         return Found("equal")
     if limited:
@@ -207,20 +201,33 @@ def _value(bench: Bench, case: Case, converted: Converted) -> Found:
         guard = failure.message.startswith("ValueError: torch.")  # an adapter's guard names the torch call
         loud: Outcome = "refused" if guard else "no elements" if _reduces_nothing(bench, case) else "raised"
         return Found(loud, "", failure.message)
+    if _promotes_otherwise(bench, case, converted.module):
+        return Found("stated", "", f"{RULE}: {failure.message}")
     return Found("empty" if _reduces_nothing(bench, case) else "wrong", "", failure.message)
+
+
+def _promotes_otherwise(bench: Bench, case: Case, module: ModuleType) -> bool:
+    """Whether the ported call gives what torch would with MindSpore's promotion of dtypes."""
+    example = _without_gradient(bench.examples[case.example])
+    try:
+        with AxesForAll() as promoted:
+            run = _run(bench, torch_class(bench, example), example, case.example)
+    except Exception:  # a kernel that does not take the promoted dtype
+        return False
+    return promoted.widened and compare_rounded(replace(bench, runs={case.example: run}), case, module) is None
 
 
 def _gradient(bench: Bench, case: Case, converted: Converted) -> Found:
     assert converted.module is not None
     example = bench.examples[case.example]
     try:
-        run = _run(bench, _torch_class(bench, example), example, case.example)
+        run = _run(bench, torch_class(bench, example), example, case.example)
     except Exception:  # of a value that torch does not differentiate
         return Found("limited")
     # in GRAPH mode the gradients of one example alone are compared
     alone = tuple(e if e is example else _without_gradient(e) for e in bench.examples)
     differentiated = replace(bench, runs={case.example: run}, examples=alone)
-    failure = _compared(differentiated, case, converted.module)
+    failure = compare_rounded(differentiated, case, converted.module)
     if failure is None:
         return Found("equal")
     if _lacks_kernel(failure):
@@ -231,66 +238,6 @@ def _gradient(bench: Bench, case: Case, converted: Converted) -> Found:
         return Found("no elements" if _reduces_nothing(bench, case) else "raised", "", failure.message)
     infinite = NOT_FINITE.search(failure.message) or _reduces_nothing(bench, case)
     return Found("limited" if infinite else "wrong", "", failure.message)
-
-
-def _compared(bench: Bench, case: Case, module: types.ModuleType) -> Failure | None:
-    """Why a call is not equal, where that is more than ten times torch's own error of float32."""
-    failure = compare_case(bench, case, module, bench.mode)
-    if failure is None or "of the largest magnitude" not in failure.message:
-        return failure
-    example = bench.examples[case.example]
-    wider = max(example.rtol or 0.0, OWN_ERRORS * _own_error(bench, case))
-    if wider <= (example.rtol or 0.0):
-        return failure
-    examples = tuple(replace(e, rtol=wider) if e is example else e for e in bench.examples)
-    return compare_case(replace(bench, examples=examples), case, module, bench.mode)
-
-
-def _own_error(bench: Bench, case: Case) -> float:
-    """What rounding explains in torch itself: the largest relative difference of its float32 run from its float64 run,
-
-    or that of float64 runs on inputs that are apart by less than float32 can tell; 0 where those fail.
-    """
-    example = bench.examples[case.example]
-    if not any(spec.dtype == "float32" for spec in example.inputs):
-        return 0.0
-    own = bench.runs[case.example]
-    try:
-        wide, near = (_double_run(bench, case, own, rounding) for rounding in (0.0, 2.0**-24))
-    except torch.linalg.LinAlgError:  # singular, as far as float32 can tell
-        return math.inf
-    except Exception:  # a kernel of float32 alone
-        return 0.0
-    return max(
-        (*_differences(own.observation, wide.observation), *_differences(wide.observation, near.observation)), default=0.0
-    )
-
-
-def _double_run(bench: Bench, case: Case, own: Reference, rounding: float) -> Reference:
-    """The call in float64, with torch's weights, on inputs that are apart by a random rounding."""
-    example = bench.examples[case.example]
-    wide = [replace(s, dtype="float64") if s.dtype == "float32" else s for s in example.inputs]
-    call = replace(example, inputs=tuple(wide))
-    rng = np.random.RandomState(0)
-    arrays = [
-        a.astype(s.numpy_dtype) * (1 + rounding * rng.choice([-1.0, 1.0], a.shape)) if s.dtype == "float64" else a
-        for a, s in zip(bench.arrays[case.example], wide, strict=True)
-    ]
-    before = torch.get_default_dtype()
-    torch.set_default_dtype(torch.float64)
-    try:
-        constructed = constructor_inputs(bench.row, call)
-        return reference.observe(_torch_class(bench, call), call, constructed, arrays, weights=own.state)
-    finally:
-        torch.set_default_dtype(before)
-
-
-def _differences(one: Observation, other: Observation) -> Iterator[float]:
-    for single, double in ((one.outputs, other.outputs), (one.gradients, other.gradients)):
-        for name in single.keys() & double.keys():
-            found = compare(single[name], double[name], loose_dtype=True)
-            if found.shapes[0] == found.shapes[1] and math.isfinite(found.difference):
-                yield found.difference
 
 
 # what MindSpore says of a dtype that the device's kernel of an operator does not take
@@ -338,6 +285,9 @@ def _arguments(bench: Bench, case: Case) -> dict[str, ast.expr]:
     given = bound_arguments(bench.row, case.call) or {}
     if bench.row.kind == "method" and call is not None and isinstance(call.func, ast.Attribute):
         given["self"] = call.func.value
+    if bench.row.torch.star and call is not None and call.args and not call.keywords:
+        before = len(bench.row.torch.positional) - (bench.row.kind == "method")
+        given[bench.row.torch.star] = ast.Tuple(call.args[before:], ast.Load())
     return given
 
 
