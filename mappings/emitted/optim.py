@@ -264,10 +264,10 @@ class Adam(Optimizer):
 
 
 def bias_correction(beta, step):
-    """1 - beta ** step, without the cancellation that float32 suffers for beta near 1."""
+    """1 - beta ** step, without the cancellation that float32 suffers for beta near 1 (and ops.expm1 on CPU with it)."""
     if beta == 0:
         return ops.ones_like(step)
-    return -ops.expm1(step * math.log(beta))
+    return (1 - ops.exp(step.astype(mindspore.float64) * math.log(beta))).astype(step.dtype)
 
 
 class AdamW(Adam):
