@@ -89,7 +89,7 @@ def multi_head_attention_forward(query, key, value, embed_dim_to_check, num_head
         padding = ops.pad(floating_mask(key_padding_mask, q.dtype), (0, extra))
         scores = scores.reshape((batch, num_heads, length, -1)) + padding.reshape((batch, 1, 1, -1))
         scores = scores.reshape((batch * num_heads, length, -1))
-    attention = softmax(scores, -1)
+    attention = softmax(scores, -1) if need_weights else masked_softmax(scores)
     if training and dropout_p > 0:
         attention = ops.dropout(attention, p=dropout_p)
     result = ops.matmul(attention, v).swapaxes(0, 1).reshape((length * batch, width))
