@@ -69,8 +69,11 @@ def promote_types(type1, type2):
 
 
 def result_type(tensor1, tensor2):
-    """torch.result_type: a Python number widens the sort of a tensor's dtype, never its size."""
+    """torch.result_type: a Python number or a tensor without axes widens the sort of a dtype, never its size."""
     if isinstance(tensor1, Tensor) and isinstance(tensor2, Tensor):
+        low, high = sorted((tensor1, tensor2), key=lambda tensor: tensor.ndim)
+        if low.ndim == 0 and high.ndim and _sort(low.dtype) <= _sort(high.dtype):
+            return high.dtype  # one without axes has its say by its sort alone
         return promote_types(tensor1.dtype, tensor2.dtype)
     if not isinstance(tensor1, Tensor) and not isinstance(tensor2, Tensor):
         kinds = (type(tensor1), type(tensor2))
@@ -86,10 +89,13 @@ def result_type(tensor1, tensor2):
 
 def can_cast(from_, to):
     """torch.can_cast: no cast from complex to real, from real to integer, or from number to bool."""
-    def rank(dtype):
-        name = str(dtype).lower()
-        return 0 if name == 'bool' else 3 if 'complex' in name else 2 if 'float' in name else 1
-    return rank(from_) <= rank(to)
+    return _sort(from_) <= _sort(to)
+
+
+def _sort(dtype):
+    """0 for truth values, 1 for whole, 2 for floating and 3 for complex numbers."""
+    name = str(dtype).lower()
+    return 0 if name == 'bool' else 3 if 'complex' in name else 2 if 'float' in name else 1
 
 
 def current_accelerator():
