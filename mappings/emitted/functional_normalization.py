@@ -97,7 +97,7 @@ def local_response_norm(input, size, alpha=1e-4, beta=0.75, k=1.0):
 def normalize(input, p=2.0, dim=1, eps=1e-12, out=None):
     """torch.nn.functional.normalize."""
     if p == 2:
-        return input * ops.rsqrt(ops.maximum(ops.sum(ops.square(input), dim, keepdim=True), eps * eps))
+        return input * ops.rsqrt(ops.maximum(ops.sum(ops.square(input), dim, keepdim=True), max(eps, 0.0) ** 2))
     if p == float('inf'):
         return input / ops.maximum(ops.amax(ops.abs(input), dim, keepdims=True), eps)
     total = ops.sum(ops.pow(ops.abs(input), p), dim, keepdim=True)
