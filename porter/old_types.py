@@ -29,6 +29,40 @@ def typed_edits(rewriter: Walk, node: ast.Call, func: ast.Attribute) -> list[Edi
     return rewriter.replace(node, f"{primary(rewriter.render(func.value))}.astype({rewriter.spell(dtype)})")
 
 
+def sized_edits(rewriter: Walk, node: ast.Call, func: ast.Attribute) -> list[Edit] | None:
+    """`x.new().resize_as_(y)`, as new tensors of another's shape were made, and the zeros that it is filled with."""
+    filled = (
+        func.attr == "zero_"
+        and isinstance(func.value, ast.Call)
+        and isinstance(func.value.func, ast.Attribute)
+    )
+    call = func.value if filled else node
+    if not (
+        isinstance(call, ast.Call)
+        and isinstance(call.func, ast.Attribute)
+        and call.func.attr == "resize_as_"
+        and len(call.args) == 1
+    ):
+        return None
+    maker, like = call.func.value, call.args[0]
+    if (
+        not (
+            isinstance(maker, ast.Call) and isinstance(maker.func, ast.Attribute) and maker.func.attr == "new"
+        )
+        or maker.args
+        or maker.keywords
+    ):
+        return None
+    if not K.is_tensor(rewriter.kinds(maker.func.value)) or not K.is_tensor(rewriter.kinds(like)):
+        return None
+    if ast.unparse(maker.func.value) == ast.unparse(like):
+        return rewriter.replace(
+            node, f"{rewriter.spell('mindspore.ops.zeros_like')}({rewriter.render(like)})"
+        )
+    shape, dtype = primary(rewriter.render(like)), primary(rewriter.render(maker.func.value))
+    return rewriter.replace(node, f"{rewriter.spell('mindspore.ops.zeros')}({shape}.shape, {dtype}.dtype)")
+
+
 def old_dtype(rewriter: Walk, node: ast.expr) -> str | None:
     """The MindSpore dtype that a constructor names, where every way to the value gives the same one."""
     if isinstance(node, ast.IfExp):

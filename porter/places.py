@@ -35,6 +35,8 @@ class Backward:
     again: list[ast.stmt] = field(default_factory=list)
     optimizers: list[str] = field(default_factory=list)
     watched: list[str] = field(default_factory=list)
+    leaves: list[str] = field(default_factory=list)
+    overlapping: bool = False
     simple: bool = False
     anchor: ast.stmt | None = None
     inputs: list[str] = field(default_factory=list)

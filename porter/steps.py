@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from porter import kinds as K
@@ -28,6 +28,7 @@ from porter.dataflow import (
 )
 from porter.inflow import Inflow
 from porter.kinds import ANY, Kinds
+from porter.leaves import leaves_of
 from porter.nodes import dotted_text, walk
 from porter.optimized import leaves_by_optimizer
 from porter.places import Backward, Place, Step, argument, call_of, places_in, target_like
@@ -49,7 +50,8 @@ class StepFinder:
         self.training = training
         self.rewriter = training.rewriter
         self.node = node
-        self.leaves: set[str] = set()
+        self.held: set[str] = set()
+        self.leaves = leaves_of(self.rewriter.program, self.rewriter.module)
         self.places = list(places_in(node.body, ()))
         self.steps = [s for p in self.places for s in self._step_at(p)]
 
@@ -64,7 +66,10 @@ class StepFinder:
             part = [] if backward.watched else self._reached_part(backward)
             if part:
                 backward.optimizers, backward.watched = [], part
-            if not backward.optimizers and not backward.watched and not any(reached(self.rewriter, backward.computing)):
+            backward.leaves = self._own_leaves(backward)
+            backward.overlapping = self._may_overlap(backward.optimizers)
+            known = backward.optimizers or backward.watched or backward.leaves
+            if not known and not any(reached(self.rewriter, backward.computing)):
                 self._refuse(backward, "it is not known whose parameters it is for")
                 backward.found = False
             backward.simple = not backward.watched and self._is_simple(backward, found)
@@ -146,7 +151,7 @@ class StepFinder:
     def _find_region(self, step: Backward, found: list[Backward]) -> None:
         """The statements from the first that can carry a gradient to the last that the loss needs."""
         held = leaves_by_optimizer(self.rewriter.program, self.rewriter.module)
-        self.leaves = set().union(*(held.get(o, ()) for o in self._consumers(step))) if held else set()
+        self.held = set().union(*(held.get(o, ()) for o in self._consumers(step))) if held else set()
         chain = [*step.place.around, step.place]
         needed = names_read(step.loss)
         whole = not target_like(step.loss)
@@ -248,6 +253,8 @@ class StepFinder:
             for node in walk(statement):
                 if isinstance(node, ast.Return | ast.Yield | ast.YieldFrom | ast.Await | ast.Global | ast.Nonlocal | ast.Delete):
                     return "a statement between leaves it or changes names outside"
+                if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store) and node.id in self.leaves.made:
+                    return f"{node.id} is made or changed in it"
                 if isinstance(node, ast.Break | ast.Continue) and not any(
                     isinstance(n, ast.For | ast.While) and node in walk(n) for n in walk(statement)
                 ):
@@ -295,12 +302,49 @@ class StepFinder:
         if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
             return False
         apart = no_grad.outside(self.rewriter.program, self.rewriter.module, statement)
-        if self.leaves & names_read(statement) and any(id(n) not in apart for n in walk(statement) if dotted_text(n) in self.leaves):
+        if self.held & names_read(statement) and any(id(n) not in apart for n in walk(statement) if dotted_text(n) in self.held):
             return True
-        return any(self._carrying_call(n) for n in walk(statement) if isinstance(n, ast.Call) and id(n) not in apart)
+        if any(self._carrying_call(n) for n in walk(statement) if isinstance(n, ast.Call) and id(n) not in apart):
+            return True
+        return bool(self.leaves.made) and not apart and self._is_computed(statement) and bool(self._leaves_in([statement]))
+
+    def _is_computed(self, statement: ast.stmt) -> bool:
+        """Whether a statement may compute from a leaf; what makes or lists the leaves does not."""
+        if isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Name):
+            name = statement.targets[0].id
+            return self.leaves.made.get(name) is not statement and name not in self.leaves.held
+        return not isinstance(statement, ast.Import | ast.ImportFrom)
 
     def _carries_expression(self, node: ast.expr) -> bool:
-        return bool(self.leaves & names_read(node)) or any(self._carrying_call(n) for n in walk(node) if isinstance(n, ast.Call))
+        if any(self._carrying_call(n) for n in walk(node) if isinstance(n, ast.Call)):
+            return True
+        return bool(self.held & names_read(node)) or bool(self.leaves.made and self._leaves_in([node]))
+
+    def _leaves_in(self, nodes: Iterable[ast.AST]) -> set[str]:
+        """The leaves that statements compute from, in functions of this module that they call too."""
+        found: set[str] = set()
+        pending, seen = list(nodes), set[str]()
+        while pending:
+            node = pending.pop()
+            found |= self.leaves.read(names_read(node))
+            for called in (n.func for n in walk(node) if isinstance(n, ast.Call)):
+                for kind in self._kinds(called) if isinstance(called, ast.Name | ast.Attribute) else ():
+                    function = self.rewriter.program.functions.get(kind.of) if kind.name in ("function", "bound") else None
+                    if function is not None and kind.of not in seen and function.module is self.rewriter.module:
+                        seen.add(kind.of)
+                        pending += function.node.body if isinstance(function.node.body, list) else [function.node.body]
+        return found
+
+    def _own_leaves(self, step: Backward) -> list[str]:
+        """The leaves that the loss reaches and that take their gradients from no optimizer: they are changed by hand, or looked at."""
+        if not self.leaves.made or (step.optimizers and not reads_gradients(self.rewriter.module.tree)):
+            return []
+        held: set[str] = set()
+        for optimizer in step.optimizers:
+            made = [n.value for n in walk(self.rewriter.module.tree)
+                    if isinstance(n, ast.Assign) and optimizer in [ast.unparse(t) for t in n.targets]]  # fmt: skip
+            held |= self.leaves.read(n.id for m in made for n in walk(m) if isinstance(n, ast.Name))
+        return sorted(self._leaves_in(step.computing) - held, key=list(self.leaves.made).index)
 
     def _carrying_call(self, call: ast.Call) -> bool:
         return carrying_call(self.rewriter, call, set())
@@ -384,6 +428,13 @@ class StepFinder:
                     found.add(ast.unparse(node.func.value))
         return found
 
+    def _may_overlap(self, optimizers: list[str]) -> bool:
+        """Whether several optimizers may hold the same parameters, which then still take one gradient."""
+        held = [self._held_by([o]) for o in optimizers]
+        together = [network for networks in held for network in networks]
+        nested = any(a != b and a.startswith(f"{b}.") for a in together for b in together)
+        return len(optimizers) > 1 and (not all(held) or len(set(together)) < len(together) or nested)
+
     def _called(self, network: str, step: Backward) -> bool:
         return network in networks_in(self.rewriter, step.computing)
 
@@ -466,7 +517,7 @@ class StepFinder:
         nested = bound & names_in_scope(self.node, statements)
         # what only some ways bind and is read behind has a value on the others too
         sometimes = {n for n in free if n in bound and later(n)}
-        step.inputs = sorted((n for n in free if n in local | nested | sometimes), key=free.index)
+        step.inputs = sorted((n for n in free if n in local | nested | sometimes and n not in self.leaves.made), key=free.index)
         if not isinstance(step.anchor, ast.For | ast.While):
             step.inputs = [n for n in step.inputs if n in bound]
         kept = plain_binds_in_order(step.region)
@@ -523,8 +574,9 @@ class StepFinder:
         """The outermost loop around the step in which its optimizers are not made anew."""
         loops = [p.node for p in step.place.around if isinstance(p.node, ast.For | ast.While)]
         roots = {o.partition(".")[0] for o in step.optimizers}
+        made = [self.leaves.made[n] for n in step.leaves]
         for loop in loops:
-            if not roots & plain_binds_of(loop):
+            if not roots & plain_binds_of(loop) and not any(m in walk(loop) for m in made):
                 return loop
         return None
 

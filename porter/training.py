@@ -195,6 +195,13 @@ class Training:
         return line_end if data[end:line_end].strip().startswith(b"#") else end
 
     def _weights(self, step: Backward) -> str:
+        if step.leaves:
+            rest = self._weights_of_networks(step) if step.optimizers or step.watched or any(reached(self.rewriter, step.computing)) else ""
+            leaves = f"[{', '.join(step.leaves)}]"
+            return f"{self.rewriter.spell('emitted.all_parameters')}({leaves}, {rest})" if rest else leaves
+        return self._weights_of_networks(step)
+
+    def _weights_of_networks(self, step: Backward) -> str:
         if not step.optimizers and step.watched:
             several = []
         elif not step.optimizers:
@@ -209,6 +216,8 @@ class Training:
         if step.watched:
             several += [f"{n}.trainable_params()" for n in step.watched]
             return several[0] if len(several) == 1 else f"{self.rewriter.spell('emitted.all_parameters')}({', '.join(several)})"
+        if step.overlapping:
+            return f"{self.rewriter.spell('emitted.all_parameters')}({', '.join(several)})"
         return several[0] if len(several) == 1 else "(" + ", ".join(f"*{s}" for s in several) + ")"
 
     def _replacement(self, node: ast.stmt, role: str, step: Backward) -> list[Edit]:

@@ -12,6 +12,7 @@ from porter.infer.results import Results
 from porter.infer.state import CONTAINERS, GROWING, Call, Scope, is_unsure, method_class
 from porter.infer.varying import CHECKPOINT, checkpointed, function_result, layer_result
 from porter.kinds import ANY, NOTHING, Kind, Kinds, join, one
+from porter.leaves import leaves_of
 from porter.loaders import LOADER, loader_object
 from porter.nodes import dotted_text
 from porter.packed import recurrent_result
@@ -45,6 +46,8 @@ class Calls(Results):
         call = Call(node, positional, {k: v for k, v in keywords.items() if k}, starred, None in keywords)
         if isinstance(node.func, ast.Attribute) and node.func.attr == "item" and not node.args and (not callee or callee & ANY):
             return K.INT | K.FLOAT | K.BOOL  # of a tensor and of an array alike
+        if id(node) in leaves_of(self.program, scope.module).calls:
+            return K.PARAMETER
         return join(*(self._result(kind, call, scope) for kind in callee)) if callee else ANY
 
     def _mapped(self, node: ast.Call, scope: Scope) -> list[Kinds] | None:

@@ -50,7 +50,11 @@ class Statements(Calls):
     def _do_AugAssign(self, node: ast.AugAssign, scope: Scope) -> None:
         left = self.eval(node.target, scope)
         right = self.eval(node.value, scope)
-        self._assign(node.target, arithmetic(left, right, node.op), scope)
+        # a parameter is changed in place and stays one
+        changed = K.PARAMETER & left
+        if left != changed or not left:
+            changed = arithmetic(left - changed, right, node.op) | changed
+        self._assign(node.target, changed, scope)
 
     def _do_Return(self, node: ast.Return, scope: Scope) -> None:
         value = self.eval(node.value, scope) if node.value is not None else K.NONE

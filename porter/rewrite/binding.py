@@ -22,6 +22,7 @@ from porter.guards import (
 )
 from porter.held_dense import name_power
 from porter.kinds import ANY
+from porter.leaves import leaves_of
 from porter.optimized import is_leaf
 from porter.precision import HELP, MESSAGE, asks_for_float64
 from porter.rewrite.edits import Edit
@@ -141,13 +142,16 @@ class Binding(Walk):
         asked = any(k.arg == "requires_grad" and isinstance(k.value, ast.Constant) and k.value.value is True for k in node.keywords)
         if not asked or not isinstance(parent, ast.Assign) or len(parent.targets) != 1 or any(self._is_cell(c) for c in self.classes):
             return False
+        if id(node) in leaves_of(self.program, self.module).calls:
+            return False  # made one where it is given its name
         return is_leaf(self.program, self.module, parent.targets[0])
 
     def _ignores_flag(self, node: ast.Call, row: Row) -> bool:
         """Whether the flag of a new tensor counts for nothing: a parameter has its own, and what a network makes on its way is no
         input of a gradient (asking for one by .grad or torch.autograd.grad is named where it is asked)."""
         makes = any("requires_grad" in guard.that for guard in row.require)  # not so where a layer is frozen or freed
-        return makes and (self._is_made_parameter(node) or in_network(self) or self._is_leaf(node))
+        leaves = leaves_of(self.program, self.module)
+        return makes and (self._is_made_parameter(node) or in_network(self) or id(node) in leaves.calls or id(node) in leaves.inner or self._is_leaf(node))
 
     def _needs_own_container(self, node: ast.Call, row: Row) -> bool:
         """Whether MindSpore's container would misname, refuse or lose what this one holds."""

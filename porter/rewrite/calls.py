@@ -24,12 +24,13 @@ from porter.guards import (
 )
 from porter.held_dense import is_power
 from porter.kinds import ANY, Kinds
+from porter.leaves import leaves_of
 from porter.mapped import mapped_edits, paired_edits
 from porter.no_grad import unproven_call
 from porter.numpy_calls import copied_if_needed
 from porter.numpy_sizes import as_size
 from porter.old_constructors import listed_values
-from porter.old_types import typed_edits
+from porter.old_types import sized_edits, typed_edits
 from porter.promoted import promote
 from porter.rearrange import Rearrangement, method_chain, short_equation
 from porter.recognize import is_move, is_text_call
@@ -54,8 +55,18 @@ class Calls(InPlace):
         """A call is rewritten once, though the calls around it ask for its text several times."""
         key = (id(node), self.context[-1])
         if key not in self._calls:
-            self._calls[key] = as_size(self, node, self._call(node))
+            self._calls[key] = self._as_leaf(node, as_size(self, node, self._call(node)))
         return self._calls[key]
+
+    def _as_leaf(self, node: ast.Call, edits: list[Edit]) -> list[Edit]:
+        """What trains outside of a network is a Parameter, under the name that the file gives it."""
+        name = leaves_of(self.program, self.module).calls.get(id(node))
+        if name is None:
+            return edits
+        text = self.splice(*self.span(node), edits)
+        return self.replace(
+            node, f"{self.spell('mindspore.Parameter')}({text}, name={self.quote}{name}{self.quote})"
+        )
 
     def forget(self) -> None:
         """Calls are rewritten anew, and note what they need anew, after an attempt was given up."""
@@ -251,6 +262,9 @@ class Calls(InPlace):
     def _method_call(self, node: ast.Call, func: ast.Attribute) -> list[Edit] | None:
         receiver = K.without_none(self.kinds(func.value))
         rows = self.table.get(f"torch.Tensor.{func.attr}")
+        sized = sized_edits(self, node, func) if func.attr in ("resize_as_", "zero_") else None
+        if sized is not None:
+            return sized
         typed = typed_edits(self, node, func)
         if typed is not None:
             return self._without_gradient_call(node, typed) if ends_gradient(self, node, func) else typed

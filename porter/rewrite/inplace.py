@@ -7,6 +7,7 @@ import ast
 from porter import kinds as K
 from porter.activations import always_inplace, asks_inplace
 from porter.emit import EXTRAS
+from porter.grammar import in_network
 from porter.nodes import walk
 from porter.rewrite.attributes import Attributes, is_gradient
 from porter.rewrite.augmented import OPERATORS, augmented_edits
@@ -108,19 +109,19 @@ class InPlace(Attributes):
 
     def visit_AugAssign(self, node: ast.AugAssign) -> list[Edit]:
         target = node.target
-        if (
-            isinstance(target, ast.Attribute)
-            and target.attr == "data"
-            and K.is_tensor(self.kinds(target.value))
-        ):
-            owner, value = self.render(target.value), self._operand(node.value)
+        is_data = isinstance(target, ast.Attribute) and target.attr == "data" and K.is_tensor(self.kinds(target.value))
+        holder = target.value if is_data and isinstance(target, ast.Attribute) else target
+        # under its name alone a parameter would become the sum, and what holds it would keep the old value
+        if type(node.op) in OPERATORS and (is_data or (self._is_parameter(target, False) and not in_network(self))):
+            owner, value = self.render(holder), self._operand(node.value)
             value = (
                 value
                 if isinstance(node.value, ast.Constant | ast.Name | ast.Attribute | ast.Call | ast.Subscript)
                 else f"({value})"
             )
             changed = f"{owner} {OPERATORS[type(node.op)]} {value}"
-            return self.replace(node, f"{owner} = {changed}" if is_gradient(target.value) else f"{owner}.set_data({changed})")
+            renamed = is_gradient(holder) or not self._is_parameter(holder, is_data)
+            return self.replace(node, f"{owner} = {changed}" if renamed else f"{owner}.set_data({changed})")
         if isinstance(node.target, ast.Name) and K.is_tensor(self.kinds(node.target)):
             self._check_alias(node, node.target)
         edits = augmented_edits(self, node)

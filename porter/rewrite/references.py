@@ -11,6 +11,7 @@ from porter import exact_class, launcher
 from porter.expression import Site, inline
 from porter.guards import constant_of
 from porter.kinds import ANY, Kinds
+from porter.leaves import is_absent_gradient
 from porter.members import CELL_MEMBERS, SHARED, own_name
 from porter.nodes import children
 from porter.numpy_sizes import as_size
@@ -69,6 +70,10 @@ class References(Binding):
         edits = exact_class.compared(self, node)
         if edits is None and self._is_absence_test(node):
             return self.replace(node, str(isinstance(node.ops[0], ast.IsNot)))
+        if edits is None and isinstance(node.left, ast.Attribute) and is_absent_gradient(self, node):
+            return self.replace(
+                node.left, f"getattr({self.render(node.left.value)}, {self.quote}grad{self.quote}, None)"
+            )
         return self.children(node) if edits is None else edits
 
     def _is_absence_test(self, node: ast.Compare) -> bool:

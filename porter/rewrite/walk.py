@@ -9,9 +9,11 @@ from functools import cached_property
 from typing import Any
 
 from porter import kinds as K
+from porter.assigned import assigned
 from porter.diagnostics import Diagnostic, Location
 from porter.emit import EXTRAS
 from porter.expression import is_primary, primary
+from porter.grammar import in_network
 from porter.infer import Inference
 from porter.kinds import Kinds
 from porter.layout import LONGEST, fitted
@@ -325,7 +327,12 @@ class Walk:
 
     def _is_parameter(self, holder: ast.expr, is_data: bool) -> bool:
         known = K.without_none(self.kinds(holder))
-        return is_data or (bool(known) and K.names(known) <= {"Parameter"})
+        return (is_data and not self._is_computed(holder)) or (bool(known) and K.names(known) <= {"Parameter"})
+
+    def _is_computed(self, holder: ast.expr) -> bool:
+        """Whether a name is only ever given what an operation computed, and no gradient is taken here: it may be given a new tensor."""
+        values = assigned(self.module, holder.id) if isinstance(holder, ast.Name) and not self._is_moved() and not in_network(self) else []
+        return bool(values) and all(isinstance(v, ast.BinOp) for v in values) and K.is_tensor(self.kinds(holder))
 
 
 def _nothing(node: ast.AST) -> list[Edit]:
