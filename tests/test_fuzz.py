@@ -161,3 +161,15 @@ def test_what_is_nearer_to_float64_than_torch_is_equal(tmp_path: Path) -> None:
     assert "wrong" not in fuzz_row(bench(tmp_path, text), 20).counts()  # torch makes some of them infinite
     found = fuzz_row(bench(tmp_path, text.replace("ops.cosh(input)", "ops.cosh(input) * 1.001")), 20).counts()
     assert found["wrong"] >= 5
+
+
+def test_roundings_of_each_step_explain_what_is_left_of_a_difference(tmp_path: Path) -> None:
+    text = """
+        - torch: torch.sub(input, other)
+          kind: function
+          mindspore: input * 3 / 3 - other
+          examples: [{call: 'torch.sub(x0 * 0.3, x0 * 0.3)', inputs: ['float32[8,9]']}]
+        """
+    assert "wrong" not in fuzz_row(bench(tmp_path, text), 20).counts()  # torch's zeros are a few 1e-8 in the port
+    found = fuzz_row(bench(tmp_path, text.replace("input * 3 / 3", "input * 1.0001")), 20).counts()
+    assert found["wrong"] >= 10

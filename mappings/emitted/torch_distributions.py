@@ -106,7 +106,7 @@ class Bernoulli:
         return value * self.logits - ops.relu(self.logits) - ops.log1p(ops.exp(-ops.abs(self.logits)))
 
     def entropy(self):
-        return -self.probs * self.log_prob(1.0) - (1 - self.probs) * self.log_prob(0.0)
+        return (1 - self.probs) * self.logits - self.log_prob(1.0)
 
 
 class Categorical:

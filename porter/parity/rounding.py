@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 import re
 import types
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
+from torch.overrides import TorchFunctionMode
 
 from porter.parity import reference
 from porter.parity.cases import Case, Example, constructor_inputs, torch_source
@@ -24,6 +26,12 @@ OWN_ERRORS = 10.0  # times torch's own error is rounding
 ROUNDED = {"float64": 2.0**-24, "float32": 2.0**-24, "float16": 2.0**-11, "bfloat16": 2.0**-8}
 NARROW = re.compile(r"torch\.(float32|float16|bfloat16|float|half)\b")
 ROUNDINGS = 4  # random ones; a single one may miss the value that is most sensitive to them
+SHARING = frozenset({  # results that share memory with an argument, or are read from it
+    "view", "reshape", "transpose", "permute", "t", "expand", "unsqueeze", "squeeze", "select", "narrow", "flatten", "detach", "chunk",
+    "split", "unbind", "diagonal", "swapaxes", "movedim", "view_as", "expand_as", "contiguous", "to", "type", "clone", "__get__",
+    "__getitem__", "requires_grad_", "uniform", "normal", "rand", "randn", "from_numpy", "tensor",
+})  # fmt: skip
+EXACT = 1024  # numbers that are this many times an integer take no rounding
 VALUES = re.compile(r"of the largest magnitude|at \[[\d, ]*\] \S+ became")
 
 
@@ -33,9 +41,9 @@ def compare_rounded(bench: Bench, case: Case, module: types.ModuleType) -> Failu
     if failure is None or not VALUES.search(failure.message):
         return failure
     example = bench.examples[case.example]
-    if not (any(spec.dtype in ROUNDED for spec in example.inputs) or NARROW.search(example.call)):
-        return failure
     own = bench.runs[case.example]
+    if not any(d in ROUNDED for d in _dtypes(example, own)):
+        return failure
     try:
         wide = _run_in(bench, case, own, "float64")
         near = [_run_in(bench, case, own, "float64", seed) for seed in range(ROUNDINGS)]
@@ -70,9 +78,38 @@ def _run_in(bench: Bench, case: Case, own: Reference, dtype: str, seed: int | No
     before = torch.get_default_dtype()
     torch.set_default_dtype(getattr(torch, dtype))
     try:
-        return reference.observe(torch_class(bench, call), call, constructor_inputs(bench.row, call), arrays, weights=own.state)
+        with _Roundings(max(ROUNDED.get(d, 0.0) for d in _dtypes(example, own)), seed):
+            return reference.observe(torch_class(bench, call), call, constructor_inputs(bench.row, call), arrays, weights=own.state)
     finally:
         torch.set_default_dtype(before)
+
+
+def _dtypes(example: Example, own: Reference) -> set[str]:
+    return {s.dtype for s in example.inputs} | {value.dtype for value in own.observation.outputs.values()}
+
+
+class _Roundings(TorchFunctionMode):  # type: ignore[misc]
+    """A random rounding of whatever torch computes, where a seed is given: what a narrower dtype does in each step."""
+
+    def __init__(self, size: float, seed: int | None) -> None:
+        super().__init__()
+        self.size = size
+        self.random = None if seed is None else np.random.RandomState(seed + 1)
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        result = func(*args, **(kwargs or {}))
+        name = getattr(func, "__name__", "")
+        if self.random is None or name in SHARING or name.endswith("_") or not isinstance(result, torch.Tensor):
+            return result
+        if not result.is_floating_point() or any(result is a for a in args):
+            return result
+        inexact = (result.detach() * EXACT).frac() != 0
+        if not inexact.any():
+            return result
+        signs = torch.from_numpy(np.asarray(self.random.choice([-1.0, 1.0], tuple(result.shape)))).to(result.dtype)
+        return result * (1 + self.size * signs * inexact)
 
 
 def torch_class(bench: Bench, example: Example) -> type[torch.nn.Module]:
