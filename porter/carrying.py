@@ -94,7 +94,8 @@ def _reach(rewriter: Rewriter, nodes: Iterable[ast.AST], known: set[str], unsure
             elif kind.name in ("function", "bound") and kind.of in rewriter.program.functions:
                 _reach_through(rewriter, call, kind, known, unsure, seen)
             else:
-                holders = [call.func, *([call.func.value] if isinstance(call.func, ast.Attribute) else [])]
+                owner = [call.func.value] if isinstance(call.func, ast.Attribute) else []
+                holders = owner if owner and call.func.attr == "forward" else [call.func, *owner]  # type: ignore[attr-defined]
                 unsure |= {ast.unparse(h) for h in holders if target_like(h) and ast.unparse(h) != "self"}
 
 

@@ -18,6 +18,7 @@ def with_imports(text: str, module: Module, program: Program, needs: Needs) -> s
     tree = ast.parse(text)
     lines = _import_lines(module, program, needs, explore(tree).bound)
     text, lines = _behind_stars(text, tree, lines, module, program)
+    text, lines = _behind_paths(text, tree, lines, module)
     at, indent_break = _place(text, tree.body, module, program)
     parts = io.StringIO(text).readlines()
     block = "".join(line + "\n" for line in lines)
@@ -35,6 +36,20 @@ def _behind_stars(text: str, tree: ast.Module, lines: list[str], module: Module,
     if not others or not late or not stars:
         return text, lines
     at = stars[-1].end_lineno or 0
+    parts = io.StringIO(text).readlines()
+    return "".join([*parts[:at], *(f"{line}\n" for line in late), *parts[at:]]), [line for line in lines if line not in late]
+
+
+def _behind_paths(text: str, tree: ast.Module, lines: list[str], module: Module) -> tuple[str, list[str]]:
+    """A script that changes sys.path finds its package only after that: ms_extras comes just before the first import of it."""
+    late = [line for line in lines if line.startswith("from ") and line.endswith(f" import {EXTRAS}") and not line.startswith("from .")]
+    if not late or not module.has(b"sys.path"):
+        return text, lines
+    package = late[0].split()[1]
+    own = next((n for n in tree.body if isinstance(n, ast.ImportFrom) and f"{n.module}.".startswith(f"{package}.")), None)
+    if own is None or not any("sys.path" in ast.unparse(n) for n in tree.body if n.lineno < own.lineno):
+        return text, lines
+    at = own.lineno - 1
     parts = io.StringIO(text).readlines()
     return "".join([*parts[:at], *(f"{line}\n" for line in late), *parts[at:]]), [line for line in lines if line not in late]
 
@@ -72,7 +87,22 @@ def _extras_import(module: Module, program: Program) -> str:
     if not program.is_package(home):
         return f"import {EXTRAS}"
     levels = len(PurePosixPath(module.folder).parts) - len(PurePosixPath(home).parts)
+    package = ".".join(module.name.split(".")[: -(levels + 1)])
+    if package and _is_script_of(module, package):
+        return f"from {package} import {EXTRAS}"
     return f"from {'.' * (levels + 1)} import {EXTRAS}"
+
+
+def _is_script_of(module: Module, package: str) -> bool:
+    """Whether a file of a package is run as a program, for which leading dots mean nothing: it imports the package by its name."""
+    imports = [n for n in module.tree.body if isinstance(n, ast.Import | ast.ImportFrom)]
+    if any(isinstance(n, ast.ImportFrom) and n.level for n in imports):
+        return False
+    names = [a.name for n in imports if isinstance(n, ast.Import) for a in n.names]
+    names += [n.module or "" for n in imports if isinstance(n, ast.ImportFrom)]
+    if not any(name == package or name.startswith(f"{package}.") for name in names):
+        return False
+    return module.has(b"__main__") or any(isinstance(n, ast.For | ast.While | ast.With) for n in module.tree.body)
 
 
 def _place(text: str, body: list[ast.stmt], module: Module, program: Program) -> tuple[int, str]:

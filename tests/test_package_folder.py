@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -51,3 +52,12 @@ def test_scripts_beside_an_empty_init_stay_scripts(tmp_path: Path, init: str) ->
     assert "\nimport ms_extras\n" in "\n" + (output / "layer.py").read_text("utf-8")
     run = subprocess.run([sys.executable, "-c", "import run"], cwd=output, capture_output=True, text=True, timeout=300)
     assert run.returncode == 0, run.stderr
+
+
+def test_a_script_of_a_package_is_run_as_a_program(tmp_path: Path) -> None:
+    script = "import torch\nfrom mine.layer import Block\n\nfor _ in range(1):\n    print(torch.softmax(Block()(torch.ones(2, 3)), 0).shape)\n"
+    output = converted(tmp_path, {**FILES, "tools/__init__.py": "", "tools/run.py": script})
+    assert "from mine import ms_extras\n" in (output / "tools" / "run.py").read_text("utf-8")
+    assert "from .. import ms_extras\n" in (output / "parts" / "other.py").read_text("utf-8")
+    run = subprocess.run([sys.executable, "mine/tools/run.py"], cwd=output.parent, env={**os.environ, "PYTHONPATH": "."}, capture_output=True, text=True, timeout=300)
+    assert run.stdout.strip() == "(3, 2)", run.stderr

@@ -41,7 +41,7 @@ def as_tensor(data, dtype=None, device=None):
     """torch.as_tensor."""
     if isinstance(data, Tensor):
         return data if dtype is None else data.astype(dtype)
-    return mindspore.tensor(data, dtype)
+    return mindspore.tensor(list(data) if isinstance(data, range) else data, dtype)
 
 
 def _legacy(data, dtype):

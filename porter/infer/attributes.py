@@ -220,7 +220,14 @@ class Attributes(Narrowing):
             index = -value if isinstance(node.slice.op, ast.USub) and isinstance(value, int) else None
         if isinstance(node.slice, ast.Tuple) and K.is_tensor(base):
             return K.TENSOR
+        if K.proven(base, frozenset({"ndarray"})) and self._keeps_axis(node.slice, scope):
+            return K.NDARRAY
         return K.item(base, index)
+
+    def _keeps_axis(self, index: ast.expr, scope: Scope) -> bool:
+        """Whether an index of an array leaves it an axis, so that the result is an array and no number."""
+        parts = index.elts if isinstance(index, ast.Tuple) else [index]
+        return any(isinstance(p, ast.Slice | ast.List) or K.proven(self.eval(p, scope), frozenset({"ndarray", "list"})) for p in parts)
 
     def _sliced(self, kind: Kind) -> Kinds:
         if kind.name == "tuple":

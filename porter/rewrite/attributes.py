@@ -17,6 +17,7 @@ from porter.kinds import ANY, Kinds
 from porter.layer_settings import setting_text
 from porter.members import CELL_MEMBERS
 from porter.named_imports import named_import
+from porter.numpy_indices import is_numpy_integer
 from porter.numpy_sizes import as_size
 from porter.rewrite.edits import Edit
 from porter.rewrite.references import References, template
@@ -301,10 +302,12 @@ class Attributes(References):
         if not tensor:
             return edits
         for element in elements:
-            if K.proven(self.kinds(element), frozenset({"ndarray"})):
+            number = self.module.has(b"numpy") and is_numpy_integer(self, element)
+            if number or K.proven(self.kinds(element), frozenset({"ndarray"})):
                 start, end = self.span(element)
                 own = self.splice(start, end, self.visit(element))
-                edits = [e for e in edits if not start <= e.start < end] + [Edit(start, end, f"{self.spell('mindspore.Tensor')}({own})")]
+                maker = "int" if number else self.spell("mindspore.Tensor")
+                edits = [e for e in edits if not start <= e.start < end] + [Edit(start, end, f"{maker}({own})")]
         return edits + self._whole_axes(elements)
 
     def _whole_axes(self, elements: list[ast.expr]) -> list[Edit]:

@@ -1,0 +1,40 @@
+"""numpy's integers and arrays as indices of a tensor, which MindSpore refuses as they are."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from mindspore import Tensor
+
+SOURCE = """\
+import numpy as np
+import torch
+
+
+def element(x: torch.Tensor):
+    np.random.seed(0)
+    places = np.random.choice(5, size=2, replace=False)
+    found = np.where(np.array([0, 1, 1]))[0]
+    x[0, places[0]] = 7.0
+    return x[found[-1], places[1]] + x[int(found[0])].sum()
+
+
+def chosen(x: torch.Tensor):
+    scores = np.array([1.0, 3.0, 2.0])
+    best = np.argmax(scores)
+    return x[best] + x[scores.argmin()]
+
+
+def columns(x: torch.Tensor):
+    pairs = np.array([[0, 1], [2, 3]])
+    return x[pairs[:, 0], pairs[:, 1]]
+"""
+
+
+@pytest.mark.parametrize("name", ["element", "chosen", "columns"])
+def test_numpy_indexes_a_tensor(sides, name: str) -> None:
+    both = sides(SOURCE)
+    x = np.arange(15, dtype=np.float32).reshape(3, 5)
+    own = getattr(both.ported, name)(Tensor(x.copy())).asnumpy()
+    np.testing.assert_array_equal(own, getattr(both.original, name)(torch.from_numpy(x.copy())).numpy())
