@@ -18,6 +18,13 @@ def nonzero_tuple(input):
     return tuple([places[:, axis] for axis in range(input.ndim)])
 
 
+def without_leading_axes(value, shape):
+    """A value as `x[...] = value` stores it in torch: first axes of size 1 that the place does not have are dropped."""
+    while value.ndim > len(shape) and value.shape[0] == 1:
+        value = value.squeeze(0)
+    return value
+
+
 def take_along_dim(input, indices, dim):
     """torch.take_along_dim: sizes of the other axes broadcast."""
     dim = dim % input.ndim

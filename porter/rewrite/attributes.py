@@ -15,6 +15,7 @@ from porter.grammar import in_network, runs_in_forward, state_edits
 from porter.held_dense import refused_question
 from porter.kinds import ANY, Kinds
 from porter.layer_settings import setting_text
+from porter.leading_axes import fitted_edits
 from porter.members import CELL_MEMBERS
 from porter.named_imports import named_import
 from porter.numpy_indices import is_numpy_integer
@@ -201,6 +202,9 @@ class Attributes(References):
         guarded = guarded_edits(self, node)
         if guarded is not None:
             return guarded
+        fitted = fitted_edits(self, node)
+        if fitted is not None:
+            return fitted
         edits = self.children(node)
         closing = self._closing.get(id(node))
         if closing:
