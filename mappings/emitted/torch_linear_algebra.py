@@ -94,9 +94,13 @@ def linalg_norm(A, ord=None, dim=None, keepdim=False, *, out=None, dtype=None):
 
 
 def solve(A, B):
-    """torch.linalg.solve."""
-    vector = B.ndim == A.ndim - 1
-    solution = ops.matrix_solve(A, B.expand_dims(-1) if vector else B)
+    """torch.linalg.solve: batches broadcast, which MindSpore's do not."""
+    vector = B.ndim == 1 or B.shape == A.shape[:-1]
+    B = B.expand_dims(-1) if vector else B
+    if A.shape[:-2] != B.shape[:-2]:
+        batch = tuple(np.broadcast_shapes(A.shape[:-2], B.shape[:-2]))
+        A, B = ops.broadcast_to(A, batch + A.shape[-2:]), ops.broadcast_to(B, batch + B.shape[-2:])
+    solution = ops.matrix_solve(A, B)
     return solution.squeeze(-1) if vector else solution
 
 
@@ -139,7 +143,9 @@ def logdet(input):
 
 
 def lu(A):
-    """torch.linalg.lu of one matrix: (P, L, U) with A = P @ L @ U."""
+    """torch.linalg.lu of one matrix that is no taller than wide: (P, L, U) with A = P @ L @ U."""
+    if A.shape[0] > A.shape[-1]:
+        raise ValueError('torch.linalg.lu: MindSpore factors no matrix of more rows than columns')
     permutation, lower, upper = linalg.lu(A)
     return permutation.astype(A.dtype), lower, upper
 
