@@ -10,7 +10,7 @@ refused      a guard of the row
 limited      loud: a limit that the row states
 stated       another value, where a limit of the row says so
 no kernel    loud: MindSpore's CPU kernel does not take the dtype
-no elements  loud: MindSpore's CPU kernel does not take a tensor without elements
+no elements  loud: MindSpore's CPU kernel does not take, or make, a tensor without elements
 raised       loud, and no guard
 wrong        another value
 empty        another value where a tensor has no elements

@@ -16,7 +16,7 @@ import pytest
 from porter.diagnostics import InputError
 from porter.parity.cases import Example, cases_of, read_example, torch_source
 from porter.parity.mutants import mutants_of
-from porter.parity.proofs import Proof, RowResult, keyed_rows, read_proofs, write_proofs
+from porter.parity.proofs import NOT_INSTALLED, Proof, RowResult, keyed_rows, read_proofs, write_proofs
 from porter.table import Row, Table, load_table, read_rows
 
 torch = pytest.importorskip("torch")
@@ -372,6 +372,24 @@ def test_proofs_are_written_stably_and_merged(tmp_path: Path) -> None:
     )
     assert list(read_proofs(path)) == ["c"]  # proofs of other versions do not mix
     assert [p.name for p in tmp_path.iterdir()] == ["proofs.json"]
+
+
+def test_a_row_whose_package_is_not_here_keeps_its_proof(tmp_path: Path) -> None:
+    path = tmp_path / "proofs.json"
+    proven, absent = Proof("proven", ("PYNATIVE",)), Proof("documented", note=f"no_such_package {NOT_INSTALLED}")
+    write_proofs({"a": proven, "b": Proof("failed", note="old")}, VERSIONS, "2026-11-23", ["a", "b"], path)
+    write_proofs({"a": absent, "b": absent}, VERSIONS, "2026-11-24", ["a", "b"], path)
+    assert read_proofs(path) == {"a": proven, "b": absent}
+
+
+def test_a_row_of_a_package_that_is_not_here_is_documented(prove: Any) -> None:
+    result = prove("""
+    - torch: no_such_package.tanh(input)
+      kind: function
+      mindspore: mindspore.ops.tanh(input)
+      examples: [{call: no_such_package.tanh(x0), inputs: ['float32[3,4]']}]
+    """)
+    assert result.proof == Proof("documented", note=f"no_such_package {NOT_INSTALLED}")
 
 
 def test_a_damaged_file_of_proofs_is_an_input_error(tmp_path: Path) -> None:

@@ -264,7 +264,7 @@ def torch_source(row: Row, examples: Sequence[Example], cases: Sequence[Case]) -
     """The torch module that holds one class for each case."""
     classes = [_class(row, examples[case.example], case) for case in cases]
     roots = _roots("\n".join(classes)) - {"torch"}
-    imports = ["import torch", *("import einops.layers.torch" if root == "einops" else f"import {root}" for root in sorted(roots))]
+    imports = ["import torch", *(f"import {_SUBMODULES.get(root, root)}" for root in sorted(roots))]
     setups = dict.fromkeys(e.setup.rstrip() for e in examples if e.setup)
     return "\n\n\n".join(["\n".join(imports), *setups, *classes]) + "\n"
 
@@ -274,12 +274,19 @@ _IMPORTABLE = frozenset(
 )
 
 
+_SUBMODULES = {"einops": "einops.layers.torch", "torchvision": "torchvision.transforms.v2"}  # which their package does not import
+
+
 def _roots(text: str) -> set[str]:
     return {n.id for n in ast.walk(ast.parse(text)) if isinstance(n, ast.Name)} & _IMPORTABLE
 
 
 def _class(row: Row, example: Example, case: Case) -> str:
-    held = (row.kind == "module" or row.returns == "module") and own_call(row, ast.parse(example.call, mode="eval")) is not None
+    tree = ast.parse(example.call, mode="eval")
+    built = row.kind == "module" or row.returns == "module"
+    # a network that the call gives its inputs itself is built where it runs
+    built |= row.returns == "object[torch.nn.Module]" and not any(isinstance(n, ast.Name) and n.id in example.names for n in ast.walk(tree))
+    held = built and own_call(row, tree) is not None
     return _module_class(example, case) if held else _function_class(example, case)
 
 

@@ -40,7 +40,7 @@ GRADIENTS = 10  # calls of a row whose gradients are compared too
 class FuzzResult:
     """What became of random calls: those that ran equal, were refused by a guard, gave another value, or raised.
 
-    `no kernel` raise because the device's kernel does not take the dtype, `no elements` because it takes no tensor
+    `no kernel` raise because the device's kernel does not take the dtype, `no elements` because it takes or makes no tensor
     without elements; MindSpore says so itself. `limited` raise within a limit that the row states, `stated` have
     another value there; `empty` are wrong values of reductions over an axis of size 0, where MindSpore's kernels write nothing at all.
     `gradients` are of the first equal calls.
@@ -199,7 +199,8 @@ def _value(bench: Bench, case: Case, converted: Converted) -> Found:
         return Found("no kernel", "", failure.message)
     if _is_exception(failure):
         guard = failure.message.startswith("ValueError: torch.")  # an adapter's guard names the torch call
-        loud: Outcome = "refused" if guard else "no elements" if _reduces_nothing(bench, case) else "raised"
+        nothing = _reduces_nothing(bench, case) or _makes_nothing(bench, case)
+        loud: Outcome = "refused" if guard else "no elements" if nothing else "raised"
         return Found(loud, "", failure.message)
     if _promotes_otherwise(bench, case, converted.module):
         return Found("stated", "", f"{RULE}: {failure.message}")
@@ -311,6 +312,10 @@ PREDICATES: dict[str, Callable[[Any], bool]] = {
     "is_dtype": lambda value: isinstance(value, torch.dtype),
     "integral": _integral,
 }
+
+
+def _makes_nothing(bench: Bench, case: Case) -> bool:
+    return any(output.array.size == 0 for output in bench.runs[case.example].observation.outputs.values())
 
 
 def _reduces_nothing(bench: Bench, case: Case) -> bool:

@@ -13,6 +13,7 @@ from typing import Any, Literal
 from porter.diagnostics import InputError
 from porter.table import Row, Table, mappings_directory
 
+NOT_INSTALLED = "is not installed where the proofs ran"
 State = Literal["proven", "documented", "refused", "failed"]
 
 
@@ -131,7 +132,7 @@ def write_proofs(
     path = path or proofs_file()
     old = _read(path)
     rows = dict(old.get("rows", {})) if old.get("versions") == dict(versions) else {}
-    rows |= {key: _with_fuzz(proof.to_json(), rows.get(key, {})) for key, proof in proofs.items()}
+    rows |= {key: _merged(proof.to_json(), rows.get(key, {})) for key, proof in proofs.items()}
     known = set(keys)
     rows = {key: rows[key] for key in sorted(rows) if key in known}
     if old.get("rows") == rows and old.get("versions") == dict(versions):
@@ -141,8 +142,10 @@ def write_proofs(
     return True
 
 
-def _with_fuzz(new: dict[str, Any], old: Mapping[str, Any]) -> dict[str, Any]:
-    """A proof without random calls keeps what an earlier one recorded of them."""
+def _merged(new: dict[str, Any], old: Mapping[str, Any]) -> dict[str, Any]:
+    """A proof without random calls keeps what an earlier one recorded of them; what could not run here changes nothing."""
+    if old.get("state") == "proven" and new.get("note", "").endswith(NOT_INSTALLED):
+        return dict(old)
     return {**new, "fuzz": old["fuzz"]} if "fuzz" in old and "fuzz" not in new else new
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import shutil
 import sys
 import tempfile
@@ -35,7 +36,7 @@ from porter.parity.compare import Comparison, Problem, Tensor, first_failure
 from porter.parity.kept import keep_proof, kept_proof, proof_key
 from porter.parity.leaves import Observation, compare_named
 from porter.parity.mutants import Mutant, mutants_of
-from porter.parity.proofs import Failure, Proof, RowResult, State
+from porter.parity.proofs import NOT_INSTALLED, Failure, Proof, RowResult, State
 from porter.parity.same import class_texts
 from porter.parity.samples import Array, draw_all
 from porter.parity.trail import Trail
@@ -126,6 +127,9 @@ def _settled_without_running(row: Row) -> Proof | None:
         return Proof("documented", note="no alternative for CPU")
     if not row.examples:
         return Proof("documented", note=row.note or "no example")
+    package = row.name.partition(".")[0]
+    if importlib.util.find_spec(package) is None:
+        return Proof("documented", note=f"{package} {NOT_INSTALLED}")
     return None
 
 
