@@ -210,6 +210,7 @@ def test_digits_are_read_from_torchvisions_files(name: str, packed: bool, tmp_pa
     for train, count in ((True, 4), (False, 3)):
         digits = getattr(vision, name)(tmp_path, train=train, download=True)
         assert len(digits) == count and digits.data.shape == (count, 28, 28) and digits.targets.asnumpy().tolist() == list(range(5, 5 + count))
+        assert digits.train_data is digits.test_data is digits.data and digits.train_labels is digits.test_labels is digits.targets
         image, target = digits[2]
         assert image.mode == "L" and target == 7 and isinstance(target, int)
         assert np.array_equal(np.asarray(image), made_images(count, 28, 28, 1)[2, ..., 0])

@@ -31,6 +31,26 @@ class ImageSet:
         return image, target if self.target_transform is None else self.target_transform(target)
 
 
+class DigitSet(ImageSet):
+    """An ImageSet whose images and labels also have the names that they had in torchvision's MNIST at first."""
+
+    @property
+    def train_data(self):
+        return self.data
+
+    @property
+    def test_data(self):
+        return self.data
+
+    @property
+    def train_labels(self):
+        return self.targets
+
+    @property
+    def test_labels(self):
+        return self.targets
+
+
 def as_array(values):
     """An array, whose elements cost less to read than those of a tensor."""
     return values.asnumpy() if isinstance(values, Tensor) else np.asarray(values)
@@ -108,7 +128,7 @@ def idx_images(name, root, train, transform, target_transform):
     folder = pathlib.Path(root) / name / "raw"
     images = read_idx(folder / f"{kind}-images-idx3-ubyte")
     labels = read_idx(folder / f"{kind}-labels-idx1-ubyte")
-    return ImageSet(Tensor(images), Tensor(labels.astype(np.int64)), transform, target_transform)
+    return DigitSet(Tensor(images), Tensor(labels.astype(np.int64)), transform, target_transform)
 
 
 def MNIST(root, train=True, transform=None, target_transform=None, download=False):

@@ -23,6 +23,7 @@ from porter.guards import (
 from porter.held_dense import name_power
 from porter.kinds import ANY
 from porter.leaves import leaves_of
+from porter.old_reduction import modern
 from porter.optimized import is_leaf
 from porter.precision import HELP, MESSAGE, asks_for_float64
 from porter.rewrite.edits import Edit
@@ -101,7 +102,7 @@ class Binding(Walk):
         found = self._arguments(row, node, receiver)
         if found is None:
             return self._adapter_call(node, row, receiver)
-        bound, written = found
+        bound, written = modern(*found, self.quote) if "size_average" in found[1] or "reduce" in found[1] else found
         bound = {**bound, **self._measured(node, bound)}
         if row.drop:
             return "None"
