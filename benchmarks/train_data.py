@@ -46,7 +46,7 @@ def mnist(folder: str, train: int = 640, test: int = 256) -> Maker:
     return make
 
 
-def cifar10(folder: str, train: int = 200, test: int = 100) -> Maker:
+def cifar10(folder: str, train: int = 40, test: int = 20) -> Maker:
     """CIFAR-10's pickled batches below `folder`."""
 
     def make(root: Path) -> None:

@@ -25,7 +25,7 @@ def carrying_call(rewriter: Rewriter, call: ast.Call, seen: set[str]) -> bool:
         return False
     known = K.without_none(rewriter.kinds(func))
     if known and not known & ANY:
-        return any(_carrying_kind(rewriter, k, seen) for k in known)
+        return any(_carrying_kind(rewriter, k, seen) and not (k.name == "lambda" and _plain_lambda(rewriter, func, seen)) for k in known)
     if isinstance(func, ast.Attribute):
         owner = K.without_none(rewriter.kinds(func.value))
         if owner and not owner & ANY:
@@ -47,6 +47,15 @@ def _carrying_kind(rewriter: Rewriter, kind: Kind, seen: set[str]) -> bool:
     if kind.name == "module_method":
         return kind.of == "forward"
     return kind.name in ("lambda", "partial")
+
+
+def _plain_lambda(rewriter: Rewriter, func: ast.expr, seen: set[str]) -> bool:
+    """Whether a name stands for lambdas of this file only, none of which calls a network."""
+    if not isinstance(func, ast.Name):
+        return False
+    made = [n.value for n in walk(rewriter.module.tree) if isinstance(n, ast.Assign) and [ast.unparse(t) for t in n.targets] == [func.id]]
+    lambdas = [v for v in made if isinstance(v, ast.Lambda)]
+    return bool(lambdas) and not any(carrying_call(rewriter, n, seen) for v in lambdas for n in walk(v.body) if isinstance(n, ast.Call))
 
 
 def networks_in(rewriter: Rewriter, statements: list[ast.stmt]) -> set[str]:
@@ -81,6 +90,34 @@ def reached(rewriter: Rewriter, statements: list[ast.stmt]) -> tuple[set[str], s
     bound = {n.id for s in statements for n in walk(s) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
     _reach(rewriter, statements, known, unsure, set())
     return ({t for t in known if t.partition(".")[0] not in bound}, {t for t in unsure if t.partition(".")[0] not in bound} - known)
+
+
+def apart_from(rewriter: Rewriter, scope: ast.AST, statement: ast.stmt, held: set[str]) -> bool:
+    """Whether a statement runs through networks only that share nothing with those that an optimizer holds: each is made on its
+    own, from values that hold no network. Their gradients, if they have any, are not those of the step."""
+    known, unsure = reached(rewriter, [statement])
+    networks = {text.partition(".")[0] for text in known}
+    owners = {text.partition(".")[0] for text in held}
+    return bool(known) and not unsure and not networks & owners and all(_is_made_alone(rewriter, scope, n) for n in networks | owners)
+
+
+def _is_made_alone(rewriter: Rewriter, scope: ast.AST, name: str) -> bool:
+    """Whether a name is bound once, in this scope, to an object made there from values that surely hold no network."""
+    binds = [n for n in walk(scope) if isinstance(n, ast.Name) and n.id == name and isinstance(n.ctx, ast.Store)]
+    made = [n.value for n in walk(scope) if isinstance(n, ast.Assign) and [ast.unparse(t) for t in n.targets] == [name]]
+    changed = any(isinstance(n, ast.Attribute) and isinstance(n.ctx, ast.Store) and ast.unparse(n).startswith(f"{name}.") for n in walk(scope))
+    if changed or len(binds) != 1 or len(made) != 1 or not isinstance(made[0], ast.Call):
+        return False
+    call = made[0]
+    while isinstance(call.func, ast.Attribute) and isinstance(call.func.value, ast.Call):
+        call = call.func.value  # Net().to(device)
+    if not any(k.name in ("class", "function") for k in K.without_none(rewriter.kinds(call.func))):
+        return False
+    given = [n for n in walk(made[0]) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load) and n not in walk(call.func)]
+    return all(K.proven(rewriter.kinds(n), _BARE) for n in given)
+
+
+_BARE = frozenset({"int", "float", "bool", "str", "ndarray", "dtype", "device", "Size", "Tensor"})
 
 
 def _reach(rewriter: Rewriter, nodes: Iterable[ast.AST], known: set[str], unsure: set[str], seen: set[str]) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from porter import kinds as K
 from porter import no_grad
 from porter.again import check_again
-from porter.carrying import carrying_call, has_parameters, networks_in, reached
+from porter.carrying import apart_from, carrying_call, has_parameters, networks_in, reached
 from porter.dataflow import (
     all_bound,
     containers_grown,
@@ -184,7 +184,7 @@ class StepFinder:
         again = [chosen.block[i] for i in slices if i <= barrier and self._depends_on_carrying(chosen, slices, i)]
         first = carrying[0] if carrying else chosen.index
         region = chosen.block[first : max(own, default=first - 1 if whole else first) + 1]
-        problem = self._problem(region, again) or self._outer_problem(chain, chosen, needed, region)
+        problem = self._problem(region, again) or self._outer_problem(step, chain, chosen, needed, region)
         if problem:
             self._refuse(step, problem)
             return
@@ -261,10 +261,15 @@ class StepFinder:
                     return "a statement between leaves the loop"
         return ""
 
-    def _outer_problem(self, chain: list[Place], chosen: Place, needed: set[str], region: list[ast.stmt]) -> str:
+    def _outer_problem(self, step: Backward, chain: list[Place], chosen: Place, needed: set[str], region: list[ast.stmt]) -> str:
         """A tensor that carries a gradient into the region from somewhere else would silently lose it."""
         program, module = self.rewriter.program, self.rewriter.module
-        inflow = Inflow(self._carries, lambda node: no_grad.is_block(program, module, node), self._may_hold, self._is_bare)
+        held = set() if reads_gradients(self.node) else self._held_by(self._consumers(step))
+
+        def carries(statement: ast.stmt) -> bool:
+            return self._carries(statement) and not (held and apart_from(self.rewriter, self.node, statement, held))
+
+        inflow = Inflow(carries, lambda node: no_grad.is_block(program, module, node), self._may_hold, self._is_bare)
         for place in reversed(chain[: chain.index(chosen)]):
             _enter(place, needed)
             inflow.follow(place.block[: place.index], needed)
