@@ -5,6 +5,7 @@ import numpy as np
 from mindspore import Tensor, ops
 from mindspore.scipy import linalg
 
+from mappings.emitted.torch_dtypes import promote_types
 from mappings.emitted.torch_indexing import broadcast_tensors
 from mappings.emitted.torch_reduction import norm
 
@@ -76,6 +77,9 @@ def triangular_solve(b, A, upper=True, transpose=False, unitriangular=False):
 def cosine_similarity(x1, x2, dim=1, eps=1e-8):
     """torch.nn.functional.cosine_similarity: each length is at least eps."""
     x1, x2 = broadcast_tensors(x1, x2)
+    if x1.dtype != x2.dtype:
+        dtype = promote_types(x1.dtype, x2.dtype)
+        x1, x2 = x1.astype(dtype), x2.astype(dtype)
     return ops.sum(x1 / bounded_norm(x1, dim, eps) * (x2 / bounded_norm(x2, dim, eps)), dim)
 
 
