@@ -63,7 +63,7 @@ class Inflow:
             names = [n for n in _targets(node) if dotted_text(n) in hit and self.holds(n)]
             self.found |= dict.fromkeys(str(dotted_text(n)) for n in names)
         plain = node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
-        needed -= {n for t in plain for n in _names(t)} - names_read(node)
+        needed -= {n for t in plain for n in _names(t)} - (set() if _cut(node) else names_read(node))
         if not _cut(node) and not (plain and all(map(self.bare, plain))):
             needed |= names_read(node)
 

@@ -204,3 +204,34 @@ def test_a_forward_pass_that_runs_again_with_other_numbers_is_named(body: str, g
     if "drop" not in body:
         source = source.replace("        self.drop = nn.Dropout(0.5)\n", "")
     assert [d.code for d in convert_source(HEAD + source).diagnostics] == codes
+
+
+REPLAYED = """
+class Memory:
+    def __init__(self):
+        self.kept = []
+
+    def add(self, state, actions):
+        self.kept.append((state, actions))
+
+
+def train(model: Net, states):
+    memory = Memory()
+    optimizer = optim.SGD(model.parameters(), lr=0.1)
+    for state in states:
+        actions = model(torch.Tensor(state))
+        ACTIONS
+        memory.add(state, actions)
+        if len(memory.kept) > 2:
+            seen, chosen = memory.kept[0]
+            loss = (model(torch.Tensor(seen)) - torch.Tensor(chosen)).pow(2).mean()
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+"""
+
+
+@pytest.mark.parametrize("actions, codes", [("actions = actions.cpu().numpy()", []), ("actions = actions * 2", ["MSP210"])])
+def test_a_name_that_is_bound_anew_to_an_array_carries_nothing(actions: str, codes: list[str]) -> None:
+    found = convert_source(HEAD + REPLAYED.replace("ACTIONS", actions)).diagnostics
+    assert [d.code for d in found if d.code == "MSP210"] == codes and bool(found) == bool(codes)

@@ -112,7 +112,9 @@ class Attributes(Narrowing):
         if kind.name in ("list", "tuple", "dict", "str", "set", "Size", "iterator"):
             return one("builtin_method", name, (frozenset({kind}),))
         if kind.name == "ndarray":
-            return one("ndarray_method", name) if name not in ("shape", "dtype", "T", "ndim", "size") else ANY
+            if name == "T":
+                return K.NDARRAY
+            return one("ndarray_method", name) if name not in ("shape", "dtype", "ndim", "size") else ANY
         if kind.name == "partial" and name in ("keywords", "func", "args"):
             return ANY
         return ANY

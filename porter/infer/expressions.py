@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from porter import kinds as K
 from porter.infer.attributes import Attributes
 from porter.infer.state import Scope
-from porter.kinds import ANY, Kinds, join, one
+from porter.kinds import ANY, NOTHING, Kinds, join, one
 
 
 class Expressions(Attributes):
@@ -136,6 +136,8 @@ def arithmetic(left: Kinds, right: Kinds, operator: ast.operator) -> Kinds:
     sides = (K.without_none(left), K.without_none(right))
     if any(K.is_tensor(s) for s in sides):
         return K.TENSOR
+    if not left or not right:
+        return NOTHING  # not known yet
     if any(not s or s & ANY for s in sides):
         return ANY
     known = K.names(left) | K.names(right)

@@ -145,6 +145,8 @@ class Results(Expressions):
             return K.INT if last in ("floor", "ceil", "gcd", "comb", "prod") else K.FLOAT
         if root == "numpy":
             return ANY if last in ("prod", "sum", "max", "min", "ceil", "floor", "sqrt", "log2") else K.NDARRAY
+        if root == "scipy":
+            return K.NDARRAY  # its sparse matrices have numpy's methods, and are no tensors
         if kind.of == "collections.OrderedDict":
             return self._call_builtin(Kind("builtin", "dict"), call, scope)
         if kind.of == "itertools.chain":
