@@ -165,6 +165,15 @@ class SampleNumbers:
     def permutation(self, count: int) -> Any:
         return self.streams.permutation(count)
 
+    def choice(self, count: int, size: int, replace: bool, shares: Any) -> Any:
+        return self.streams.chosen(np.asarray(shares), size, replace)
+
+    def random_sample(self, size: tuple[int, ...]) -> Any:
+        return self.streams.uniform(size)
+
+    def standard_normal(self, size: tuple[int, ...]) -> Any:
+        return self.streams.normal(size)
+
 
 def fix_image_transforms(streams: Streams, extras: Any) -> None:
     """Random crops and flips draw their numbers as torchvision does, one at a time."""

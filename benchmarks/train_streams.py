@@ -42,7 +42,7 @@ class Streams:
         return self._numbers("normal", int(np.prod(shape))).standard_normal(shape, np.float32)
 
     def permutation(self, count: int) -> Array:
-        return np.argsort(self.uniform((count,)), kind="stable")
+        return np.argsort(self.uniform((count,), "permutation"), kind="stable")
 
     def kept(self, shape: Iterable[int], p: float) -> Array:
         """A dropout mask, scaled."""

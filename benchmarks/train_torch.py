@@ -158,6 +158,7 @@ def fix_random_numbers(streams: Streams) -> None:
     }  # fmt: skip
     for name, function in functions.items():
         setattr(torch, name, functools.wraps(getattr(torch, name))(function))
+    torch.utils.data.dataset.randperm = torch.randperm  # type: ignore[attr-defined]  # random_split has it by its name
     torch.Tensor.normal_ = in_place(lambda x, mean=0.0, std=1.0: streams.normal(x.shape) * std + mean)  # type: ignore[method-assign]
     torch.Tensor.uniform_ = in_place(lambda x, a=0.0, b=1.0: streams.uniform(x.shape) * (b - a) + a)  # type: ignore[method-assign]
     torch.Tensor.bernoulli = bernoulli  # type: ignore[method-assign]

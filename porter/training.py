@@ -12,6 +12,7 @@ import io
 from typing import TYPE_CHECKING
 
 from porter.carrying import reached
+from porter.later_parameters import may_change
 from porter.modes import hides_training_mode, needing_training_mode, needs_training_mode
 from porter.nodes import walk
 from porter.pipeline import numpy_edits
@@ -148,13 +149,17 @@ class Training:
         body = "".join(self._moved(nodes, column + self.step) for nodes in (step.again, step.region) if nodes)
         loss = self._loss_text(step)
         returned = ", ".join([loss, *_aux(step)])
-        spell = self.rewriter.spell
+        rewriter, spell = self.rewriter, self.rewriter.spell
         weights = self._weights(step)
         aux = ", has_aux=True" if step.outputs else ""
         unset = "".join(f"{pad}{name} = None\n" for name in step.unset)
+        if may_change(rewriter.program, step):
+            differentiate = f"{spell('emitted.value_and_grad')}({forward}, lambda: {weights}{aux})"
+        else:
+            differentiate = f"{spell('mindspore.value_and_grad')}({forward}, None, {weights}{aux})"
         return (
             f"{unset}{pad}def {forward}({', '.join(step.inputs)}):\n{body}{inner}return {returned}\n\n"
-            f"{pad}{grad} = {spell('mindspore.value_and_grad')}({forward}, None, {weights}{aux})\n\n"
+            f"{pad}{grad} = {differentiate}\n\n"
         )
 
     def _loss_text(self, step: Backward) -> str:

@@ -7,6 +7,8 @@ import mindspore
 import numpy as np
 from mindspore import Tensor, ops
 
+from mappings.emitted.torch_random import random_numbers
+
 
 class Dataset:
     """torch.utils.data.Dataset: samples by index."""
@@ -118,15 +120,6 @@ def random_split(dataset, lengths, generator=None):
     order = permutation(len(dataset), generator)
     ends = np.cumsum(lengths)
     return [Subset(dataset, order[end - count : end]) for end, count in zip(ends, lengths)]
-
-
-def random_numbers(generator=None):
-    """numpy's random numbers: those that mindspore.set_seed seeds, or a stream of a generator's own seed."""
-    if generator is None:
-        return np.random.mtrand._rand
-    if not hasattr(generator, "numbers"):
-        generator.numbers = np.random.RandomState(generator.initial_seed() % 2**32)
-    return generator.numbers
 
 
 def permutation(count, generator=None):

@@ -729,6 +729,20 @@ def strong_wolfe(evaluate, x, t, d, f, g, slope, c1=1e-4, c2=0.9, tolerance_chan
     return values[low], gradients[low], bracket[low], evaluations
 
 
+def value_and_grad(function, parameters, has_aux=False):
+    """mindspore.value_and_grad for parameters that change while a loop runs: `parameters()` gives those of each call."""
+    made = {}
+
+    def call(*inputs):
+        now = tuple(parameters())
+        key = tuple(id(p) for p in now)
+        if key not in made:
+            made[key] = mindspore.value_and_grad(function, None, now, has_aux=has_aux)
+        return made[key](*inputs)
+
+    return call
+
+
 def accumulate_gradients(parameters, gradients):
     """What loss.backward() leaves behind in torch: gradients are added to `parameter.grad`."""
     for parameter, gradient in zip(parameters, gradients):

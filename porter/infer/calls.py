@@ -160,8 +160,8 @@ class Calls(Results):
 
     def _call_bound(self, kind: Kind, call: Call, scope: Scope) -> Kinds:
         function = self.program.functions.get(kind.of)
-        if function is None:
-            return ANY
+        if function is None:  # a method of an object of torch's
+            return self._row_result(self.table.get(kind.of), call, (kind.items[0],))
         static = any(ast.unparse(d) == "staticmethod" for d in function.decorators)
         self._pass(function, call, skip=0 if static else 1)
         return self.returned_by(function)
