@@ -271,7 +271,12 @@ class Training:
         assert call is not None
         if role == "network.zero_grad":
             assert isinstance(call.func, ast.Attribute)
-            return f"{self.rewriter.spell('emitted.zero_grad')}({self._rendered(call.func.value)}.trainable_params())"
+            network = self._rendered(call.func.value)
+            if any(m.has(b"requires_grad") for m in self.rewriter.program.modules.values()):  # frozen ones may hold a gradient of before
+                weights = f"{self.rewriter.spell('emitted.module_parameters')}({network})"
+            else:
+                weights = f"{network}.trainable_params()"
+            return f"{self.rewriter.spell('emitted.zero_grad')}({weights})"
         if role == "step":
             return f"{step.optimizers[0]}({grads})"
         if role == "scaler.step":
