@@ -49,7 +49,7 @@ def names_bound(node: ast.stmt) -> set[str]:
     return found
 
 
-def containers_grown(node: ast.stmt) -> set[str]:
+def containers_grown(node: ast.AST) -> set[str]:
     """Containers that a statement adds to: losses.append(...)."""
     found = set()
     for child in walk(node):

@@ -42,6 +42,12 @@ SCHEDULERS = ("torch.optim.lr_scheduler.", "torch.optim.swa_utils.")
 CLIP_NORM = "torch.nn.utils.clip_grad_norm_"
 CLIP_VALUE = "torch.nn.utils.clip_grad_value_"
 
+FORWARD_HELP = "write the forward pass as a function of the batch and call mindspore.value_and_grad(forward_fn, None, optimizer.parameters)"
+SAVED_HELP = (
+    "keep what the network was given instead (states, actions), compute the loss from that once more in a function, "
+    "and call mindspore.value_and_grad(function, None, optimizer.parameters); a network with dropout draws its masks again"
+)
+
 
 class StepFinder:
     """Finds the steps of one function, or of the module's own statements, and decides their form."""
@@ -158,10 +164,13 @@ class StepFinder:
         chosen: Place | None = None
         slices: list[int] = []
         nearest: tuple[Place, list[int]] | None = None
+        read: list[ast.AST] = [step.loss]
         for level in range(len(chain) - 1, -1, -1):
             place = chain[level]
             _enter(place, needed)
             own = self._slice(place, needed)
+            read += [place.node.iter] if isinstance(place.node, ast.For) else []
+            read += [place.block[i] for i in own]
             direct = whole and level == len(chain) - 1 and self._carries_expression(step.loss)
             if direct or any(self._carries(place.block[i]) for i in own):
                 chosen, slices = place, own
@@ -169,6 +178,7 @@ class StepFinder:
             if own and nearest is None:
                 nearest = (place, own)
         if chosen is None:
+            self._name_saved(step, read)
             return
         if nearest is not None:
             self._nested_region(step, chain, chosen, slices, nearest)
@@ -207,11 +217,20 @@ class StepFinder:
             return
         step.region, step.again, step.found = region, again, True
 
-    def _refuse(self, step: Backward, why: str) -> None:
-        self.rewriter.report(
-            step.place.node, "MSP210", f"this backward pass cannot become a gradient function: {why}",
-            "write the forward pass as a function of the batch and call mindspore.value_and_grad(forward_fn, None, optimizer.parameters)",
-        )  # fmt: skip
+    def _refuse(self, step: Backward, why: str, help: str = FORWARD_HELP) -> None:
+        self.rewriter.report(step.place.node, "MSP210", f"this backward pass cannot become a gradient function: {why}", help)
+
+    def _name_saved(self, step: Backward, read: list[ast.AST]) -> None:
+        """Names the list that the loss is made of where another function fills it, as the episodes of policy gradients do."""
+        saved = {n.attr: ast.unparse(n) for root in read for n in walk(root) if isinstance(n, ast.Attribute) and isinstance(n.ctx, ast.Load)}
+        filled: dict[str, str] = {}
+        for function in self.rewriter.program.functions.values():
+            if isinstance(function.node, ast.FunctionDef) and function.node is not self.node:
+                grown = {key.rpartition(".")[2] for key in containers_grown(function.node)}
+                filled |= {saved[attribute]: function.node.name for attribute in sorted(grown & saved.keys())}
+        if filled:
+            told = " and ".join(f"{name} ({by})" for name, by in filled.items())
+            self._refuse(step, f"the loss is made of what other functions keep: {told}", SAVED_HELP)
 
     def _slice(self, place: Place, needed: set[str]) -> list[int]:
         """Indices of the statements before a place, in its block, that compute what is needed; `needed` grows."""

@@ -235,3 +235,29 @@ def train(model: Net, states):
 def test_a_name_that_is_bound_anew_to_an_array_carries_nothing(actions: str, codes: list[str]) -> None:
     found = convert_source(HEAD + REPLAYED.replace("ACTIONS", actions)).diagnostics
     assert [d.code for d in found if d.code == "MSP210"] == codes and bool(found) == bool(codes)
+
+
+EPISODE = """
+class Agent:
+    def __init__(self, model: Net, optimizer):
+        self.model, self.optimizer = model, optimizer
+        self.kept, self.rewards = [], []
+
+    def act(self, x):
+        self.kept.append(self.model(x).log_softmax(1)[:, 0])
+
+    def reward(self, r):
+        self.rewards.append(r)
+
+    def learn(self):
+        self.optimizer.zero_grad()
+        loss = torch.stack([-k.sum() * r for k, r in zip(self.kept, self.rewards)]).sum()
+        loss.backward()
+        self.optimizer.step()
+"""
+
+
+def test_a_loss_of_what_other_functions_keep_names_them() -> None:
+    found = {d.code: d.message for d in convert_source(HEAD + EPISODE).diagnostics}
+    assert found.keys() >= {"MSP201", "MSP210"}
+    assert found["MSP210"].endswith("the loss is made of what other functions keep: self.kept (act) and self.rewards (reward)")
