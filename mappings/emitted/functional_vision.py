@@ -61,7 +61,7 @@ def resize_weights(before, after, scale, mode, align_corners, antialias):
     elif scale is None:
         scale = before / after
     cubic = mode == 'bicubic'
-    if before == after and not cubic and not antialias:  # whatever the scale
+    if before == after and (antialias or not cubic):  # whatever the scale
         scale = 1.0
     if antialias:
         weights = antialiased_weights(before, after, scale, cubic)
