@@ -19,8 +19,14 @@ HOLDERS = frozenset({"list", "tuple", "dict"})
 
 
 def assigned_tensors(rewriter: Walk, node: ast.With) -> list[str]:
-    """Names that a block binds to tensors."""
-    return [name for name in _stored(node) if K.is_tensor(_kinds(rewriter, node, name))]
+    """Names that a block binds to tensors and that are read after it."""
+    function = rewriter.functions[-1]
+    found = [name for name in _stored(node) if K.is_tensor(_kinds(rewriter, node, name))]
+    return [name for name in found if _read_later(function, name, node) or _is_of_outside(function, name)]
+
+
+def _is_of_outside(function: ast.AST, name: str) -> bool:
+    return any(isinstance(n, ast.Global | ast.Nonlocal) and name in n.names for n in walk(function))
 
 
 def unstopped(rewriter: Walk, node: ast.With) -> Iterator[tuple[ast.AST, str]]:
@@ -75,10 +81,17 @@ def _filled(node: ast.With) -> Iterator[tuple[ast.AST, ast.expr]]:
 
 
 def _read_later(function: ast.AST, text: str, node: ast.With) -> bool:
-    """Whether an expression is read in the same function after a block."""
+    """Whether an expression is read in the same function after a block, or by the next turn of a loop around it."""
     end = (node.end_lineno or 0, node.end_col_offset or 0)
+    loops = [n for n in walk(function) if isinstance(n, ast.For | ast.AsyncFor | ast.While) and any(inner is node for inner in walk(n))]
+    start = (loops[0].lineno, loops[0].col_offset) if loops else end  # the outermost comes first
+    inner = {id(n) for f in walk(function) if isinstance(f, ast.FunctionDef | ast.Lambda) and f is not function for n in walk(f)}
     return any(
-        isinstance(n, ast.Attribute | ast.Name) and isinstance(n.ctx, ast.Load) and (n.lineno, n.col_offset) > end and ast.unparse(n) == text
+        isinstance(n, ast.Attribute | ast.Name)
+        and isinstance(n.ctx, ast.Load)
+        and ((n.lineno, n.col_offset) > start or id(n) in inner)  # what a function inside reads, it may read at any time
+        and not (node.lineno, node.col_offset) < (n.lineno, n.col_offset) < end
+        and ast.unparse(n) == text
         for n in walk(function)
     )
 

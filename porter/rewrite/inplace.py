@@ -33,7 +33,7 @@ class InPlace(Attributes):
         if text is None:
             return self.children(node)
         target = self.render(holder)
-        if isinstance(holder, ast.Subscript):
+        if isinstance(holder, ast.Subscript) and not self._is_entry_parameter(holder):
             return self._assigned(node, target, text)
         if self._is_parameter(holder, is_data) and not is_gradient(holder):
             return self.replace(
@@ -48,6 +48,10 @@ class InPlace(Attributes):
         if isinstance(holder, ast.Attribute):
             return self._assigned(node, target, text)
         return self._nameless(node)
+
+    def _is_entry_parameter(self, holder: ast.Subscript) -> bool:
+        """`net.state_dict()[name]`: an entry of a dictionary that is a parameter of the network, and no part of a tensor."""
+        return K.proven(self.kinds(holder), frozenset({"Parameter"})) and K.proven(self.kinds(holder.value), frozenset({"dict"}))
 
     def _assigned(self, node: ast.Expr, target: str, text: str) -> list[Edit]:
         """`target = text`; a parameter that the port reaches through a function takes the values instead."""
