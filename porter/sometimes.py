@@ -50,6 +50,9 @@ def _uses(rewriter: Rewriter, block: list[ast.stmt], drawn: set[str]) -> tuple[s
             leaves = False
             inside, found = _uses(rewriter, statement.body, drawn)
             iterated = dict(_members([statement.iter])) if isinstance(statement, ast.For) else {}
+            if isinstance(statement, ast.For | ast.While) and _may_not_run(rewriter, statement, drawn):
+                places = dict(_members(statement.body))
+                inside, found = set(), {**found, **{n: places[n] for n in inside}}
             if isinstance(statement, ast.For) and _skips(rewriter, statement, drawn):
                 found |= iterated
             else:
@@ -73,6 +76,16 @@ def _either(rewriter: Rewriter, node: ast.If, other: list[ast.stmt], drawn: set[
         return one[0] | two[0] | asked, found
     places = dict(_members([*node.body, *other]))
     return (one[0] & two[0]) | asked, {**found, **{n: places[n] for n in one[0] ^ two[0]}}
+
+
+def _may_not_run(rewriter: Rewriter, loop: ast.For | ast.While, drawn: set[str]) -> bool:
+    """Whether a loop makes no round on some draws: `for _ in range(random.randint(0, 3))`."""
+    head = loop.test if isinstance(loop, ast.While) else loop.iter
+    for call in (n for n in walk(head) if isinstance(n, ast.Call) and isinstance(n.func, ast.Attribute) and n.func.attr == "randint"):
+        low = call.args[0] if len(call.args) > 1 else None
+        if isinstance(loop, ast.For) and isinstance(low, ast.Constant) and isinstance(low.value, int) and low.value > 0:
+            return False
+    return _varies(rewriter, head, drawn)
 
 
 def _skips(rewriter: Rewriter, loop: ast.For, drawn: set[str]) -> bool:

@@ -392,3 +392,38 @@ def test_members_that_chance_leaves_out_are_named(case: str) -> None:
     found = [d.message.split("self.")[1].split()[0] for d in convert_source(source.replace("MORE", ", momentum=0.9")).diagnostics if d.code == "MSP615"]
     assert found == names
     assert not [d for d in convert_source(source.replace("MORE", "")).diagnostics if d.code == "MSP615"]
+
+
+ROUNDS = """
+import random
+import torch
+from torch import nn
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.first, self.again, self.last = nn.Linear(4, 4), nn.Linear(4, 4), nn.Linear(4, 2)
+        self.scale = nn.Linear(4, 4)
+
+    def forward(self, x):
+        x = self.first(x)
+        for _ in range(ROUNDS):
+            x = self.again(x).relu()
+        while x.norm() > 10:
+            x = self.scale(x)
+        return self.last(x)
+
+
+net = Net()
+optimizer = torch.optim.SGD(net.parameters(), lr=0.1, momentum=0.9)
+loss = net(torch.ones(3, 4)).sum()
+loss.backward()
+optimizer.step()
+"""
+
+
+@pytest.mark.parametrize("rounds, skipped", [("random.randint(0, 3)", ["again", "scale"]), ("random.randint(1, 3)", ["scale"]), ("3", ["scale"])])
+def test_a_loop_of_chance_may_leave_a_layer_out(rounds: str, skipped: list[str]) -> None:
+    found = [d.message.split("self.")[1].split()[0] for d in convert_source(ROUNDS.replace("ROUNDS", rounds)).diagnostics if d.code == "MSP615"]
+    assert found == skipped
