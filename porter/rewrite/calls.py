@@ -41,6 +41,7 @@ from porter.rewrite.inplace import InPlace
 from porter.rewrite.walk import MODULE, RENAMED_METHODS
 from porter.table import Row
 from porter.torch_questions import fallback_edits
+from porter.variables import cuts_gradient
 from porter.whole import ends_gradient, is_bare_cast
 
 _CONTAINERS = frozenset({"torch.nn.Sequential", "torch.nn.ModuleList", "torch.nn.ModuleDict", "torch.nn.ParameterList", "torch.nn.ParameterDict"})
@@ -171,6 +172,8 @@ class Calls(InPlace):
         if values is not None and rows[-1].adapter:
             return self.replace(node, f"{self.spell(rows[-1].adapter)}({values})")
         text = self._port_call(node, rows, receiver)
+        if text is not None and cuts_gradient(self, node, name):
+            text = f"{self.spell('mindspore.ops.stop_gradient')}({text})"
         return self._left(node, name) if text is None else self.replace(node, text)
 
     def _is_base_call(self, node: ast.Call, layer: str) -> bool:
