@@ -263,9 +263,9 @@ def _statement_form(row: Row, text: str) -> tuple[str, tuple[str, ...]] | None:
 def torch_source(row: Row, examples: Sequence[Example], cases: Sequence[Case]) -> str:
     """The torch module that holds one class for each case."""
     classes = [_class(row, examples[case.example], case) for case in cases]
-    roots = _roots("\n".join(classes)) - {"torch"}
-    imports = ["import torch", *(f"import {_SUBMODULES.get(root, root)}" for root in sorted(roots))]
     setups = dict.fromkeys(e.setup.rstrip() for e in examples if e.setup)
+    roots = _roots("\n".join([*setups, *classes])) - {"torch"}
+    imports = ["import torch", *(f"import {_SUBMODULES.get(root, root)}" for root in sorted(roots))]
     return "\n\n\n".join(["\n".join(imports), *setups, *classes]) + "\n"
 
 

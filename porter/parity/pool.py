@@ -20,7 +20,7 @@ ROW_SECONDS = 300.0  # a machine that is shared may take long; what hangs is rar
 CALL_SECONDS = 2.0  # more for each random call
 CRASHES = 12  # of one row's random calls; then the rest of them is given up
 ROWS_PER_WORKER = 250  # MindSpore keeps every compiled graph; a fresh process gives the memory back
-START_SECONDS = 90.0
+START_SECONDS = 300.0
 
 
 @dataclass(frozen=True)
