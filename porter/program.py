@@ -288,7 +288,7 @@ class Program:
             found = {m.path.removesuffix("/__init__.py") for m in self.modules.values() if m.path.endswith("/__init__.py")}
             dotted = {m.folder: m.package if m.path.endswith("/__init__.py") else m.name.rpartition(".")[0] for m in self.modules.values() if m.folder}
             for module in self.modules.values():
-                for node in _module_level(module.tree.body):
+                for node in module.explored.imports:
                     if isinstance(node, ast.ImportFrom) and node.level:
                         found.add(module.folder)
                     elif isinstance(node, ast.ImportFrom) and node.module:

@@ -61,3 +61,20 @@ def test_a_script_of_a_package_is_run_as_a_program(tmp_path: Path) -> None:
     assert "from .. import ms_extras\n" in (output / "parts" / "other.py").read_text("utf-8")
     run = subprocess.run([sys.executable, "mine/tools/run.py"], cwd=output.parent, env={**os.environ, "PYTHONPATH": "."}, capture_output=True, text=True, timeout=300)
     assert run.stdout.strip() == "(3, 2)", run.stderr
+
+
+LATE = {
+    "train.py": "def network(name):\n    if name == 'a':\n        from nets.a import make\n        return make\n\n\nprint(network('a')())\n",
+    "nets/a.py": "import torch\n\n\ndef make():\n    return tuple(torch.softmax(torch.ones(3), 0).view(3, 1).transpose(0, 1).shape)\n",
+}
+
+
+def test_a_folder_that_a_function_imports_from_has_its_emitted_module(tmp_path: Path) -> None:
+    for name, text in LATE.items():
+        (tmp_path / "source" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "source" / name).write_text(text.replace("torch.ones(3)", "torch.nn.functional.hardtanh(torch.ones(3), 0.5, 1)"), "utf-8")
+    result = CliRunner().invoke(main, ["convert", str(tmp_path / "source"), "-o", str(tmp_path / "out")])
+    assert result.exit_code == 0, result.output
+    assert "import ms_extras" not in (tmp_path / "out" / "nets" / "a.py").read_text("utf-8").splitlines()
+    run = subprocess.run([sys.executable, "train.py"], cwd=tmp_path / "out", capture_output=True, text=True, env={**os.environ, "GLOG_v": "3"})
+    assert run.stdout.strip() == "(1, 3)", run.stderr
