@@ -65,7 +65,9 @@ def svd(input, some=True, compute_uv=True):
 
 
 def triangular_solve(b, A, upper=True, transpose=False, unitriangular=False):
-    """torch.triangular_solve, by the inverse of the triangle."""
+    """torch.triangular_solve, by the inverse of the triangle, in its dtype."""
+    if b.dtype != A.dtype:
+        b = b.astype(A.dtype)
     triangle = ops.triu(A) if upper else ops.tril(A)
     if unitriangular:
         one = ops.eye(A.shape[-1], dtype=A.dtype)
