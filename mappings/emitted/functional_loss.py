@@ -194,7 +194,9 @@ def pairwise_distance(x1, x2, p=2.0, eps=1e-6, keepdim=False):
 
 
 def difference_norm(difference, p, keepdim):
-    """The p-norm along the last axis."""
+    """The p-norm along the last axis; of float16 in float32, where squares do not overflow."""
+    if difference.dtype == mindspore.float16:
+        return difference_norm(difference.astype(mindspore.float32), p, keepdim).astype(mindspore.float16)
     size = ops.abs(difference)
     if p == float('inf'):
         return ops.amax(size, -1, keepdims=keepdim)

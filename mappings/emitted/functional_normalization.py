@@ -18,17 +18,14 @@ def layer_norm(input, normalized_shape, weight=None, bias=None, eps=1e-05):
 
 
 def rms_norm(input, normalized_shape, weight=None, eps=None):
-    """torch.nn.functional.rms_norm."""
+    """torch.nn.functional.rms_norm: of float16 and bfloat16 in float32, where squares do not overflow."""
     axes = tuple(range(-len(normalized_shape), 0))
+    double = input.dtype == mindspore.float64
     if eps is None:
-        eps = float_eps(input.dtype)
-    result = input * ops.rsqrt(ops.mean(ops.square(input), axes, True) + eps)
-    return result if weight is None else result * weight
-
-
-def float_eps(dtype):
-    """The distance of 1 to the next number of a floating dtype."""
-    return {mindspore.float16: 2.0**-10, mindspore.bfloat16: 2.0**-7, mindspore.float64: 2.0**-52}.get(dtype, 2.0**-23)
+        eps = 2.0**-52 if double else 2.0**-23
+    wide = input if double else input.astype(mindspore.float32)
+    result = wide * ops.rsqrt(ops.mean(ops.square(wide), axes, True) + eps)
+    return (result if weight is None else result * weight).astype(input.dtype)
 
 
 def group_norm(input, num_groups, weight=None, bias=None, eps=1e-05):

@@ -3,6 +3,7 @@
 import mindspore
 from mindspore import Parameter, nn, ops
 
+from mappings.emitted.functional_normalization import rms_norm
 from mappings.emitted.module import layer_norm_by_steps
 
 
@@ -286,12 +287,7 @@ class RMSNorm(nn.Cell):
             )
 
     def construct(self, x):
-        eps = self.eps
-        if eps is None:
-            eps = 1.1920928955078125e-07 if x.dtype == mindspore.float32 else 2.220446049250313e-16
-        axes = tuple(range(-len(self.normalized_shape), 0))
-        y = x * ops.rsqrt(ops.square(x).mean(axes, keep_dims=True) + eps)
-        return y if self.weight is None else y * self.weight.astype(y.dtype)
+        return rms_norm(x, self.normalized_shape, self.weight, self.eps)
 
 
 class LocalResponseNorm(nn.Cell):
