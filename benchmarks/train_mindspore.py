@@ -185,7 +185,7 @@ def fix_image_transforms(streams: Streams, extras: Any) -> None:
 
     np.random.randint = randint  # type: ignore[assignment]
     if hasattr(extras, "uniform"):
-        extras.uniform = lambda low, high: float(streams.uniform((1,))[0] * (high - low) + low)
+        extras.uniform = lambda low, high: float((streams.uniform((1,)) * (high - low) + low)[0])  # in float32, as beside torch
     if hasattr(extras, "happens"):
         extras.happens = lambda p: streams.uniform((1,))[0] < p
 

@@ -584,7 +584,9 @@ def _index(program: Program, module: Module) -> None:
 
 
 def _index_inner(program: Program, module: Module) -> None:
-    """Imports of torch inside functions, as if they stood at the top, where no other name is taken for them there."""
+    """Imports of torch and of the program's files inside functions, as if they stood at the top, where no other name is taken for
+    them there."""
+    own: dict[str, set[str]] = {}
     for node in module.explored.imports:
         names: dict[str, str] = {}
         if isinstance(node, ast.Import):
@@ -594,6 +596,13 @@ def _index_inner(program: Program, module: Module) -> None:
         for name, qualified in names.items():
             if name not in module.bound and program.is_torch(qualified):
                 module.imports.setdefault(name, qualified)
+        source = absolute(module, node) if isinstance(node, ast.ImportFrom) else ""
+        if isinstance(node, ast.ImportFrom) and source in program.modules:
+            for alias in node.names:
+                own.setdefault(alias.asname or alias.name, set()).add(f"{source}.{alias.name}")
+    for name, found in own.items():
+        if len(found) == 1 and name not in module.bound and "*" not in name:
+            module.imports.setdefault(name, found.pop())
 
 
 def absolute(module: Module, node: ast.ImportFrom) -> str:

@@ -78,8 +78,8 @@ class Calls(Results):
             return NOTHING
         self.recognized[id(func.value)] = recognized
         key = dotted_text(func.value)
-        if key and (key in scope.env or "." in key):
-            scope.env[key] = recognized
+        if key and (key in scope.env or "." in key or scope.function is not None):
+            scope.env[key] = recognized  # a global too is what it was seen to be, for the rest of the function
         return recognized
 
     def _super(self, node: ast.Call, scope: Scope) -> Kinds:
