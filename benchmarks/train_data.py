@@ -149,7 +149,7 @@ def sine_waves(rows: int = 13, length: int = 40) -> Maker:
     return make
 
 
-def cora(archive: bool, nodes: int = 1700, features: int = 120) -> Maker:
+def cora(archive: bool, nodes: int = 1640, features: int = 60) -> Maker:
     """A citation graph in Cora's two files, or in the archive that holds them."""
 
     def make(root: Path) -> None:

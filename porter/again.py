@@ -36,6 +36,12 @@ def _draws(rewriter: Rewriter, call: ast.Call, module: object) -> bool:
     return name.startswith(RANDOM) or (isinstance(call.func, ast.Attribute) and call.func.attr in METHODS)
 
 
+def draws(rewriter: Rewriter, call: ast.Call) -> bool:
+    """Whether a call draws random numbers; making a distribution draws none."""
+    drawn = _draws(rewriter, call, rewriter.module) or (isinstance(call.func, ast.Attribute) and call.func.attr == "sample")
+    return drawn and not (rewriter.program.dotted(rewriter.module, call.func) or "").startswith("torch.distributions.")
+
+
 def _network_draws(rewriter: Rewriter, step: Backward, text: str) -> bool:
     """Whether a network of the program holds dropout, or draws numbers in its own code."""
     kinds = [k for s in step.again for n in walk(s) if isinstance(n, ast.Name | ast.Attribute) and ast.unparse(n) == text for k in rewriter.kinds(n)]

@@ -59,12 +59,12 @@ class Inflow:
         hit = (names_bound(node) | containers_grown(node)) & needed
         if not hit:
             return
-        if self.carries(node) and not _cut(node):
+        if self.carries(node) and not leaves_graph(node):
             names = [n for n in _targets(node) if dotted_text(n) in hit and self.holds(n)]
             self.found |= dict.fromkeys(str(dotted_text(n)) for n in names)
         plain = node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
-        needed -= {n for t in plain for n in _names(t)} - (set() if _cut(node) else names_read(node))
-        if not _cut(node) and not (plain and all(map(self.bare, plain))):
+        needed -= {n for t in plain for n in _names(t)} - (set() if leaves_graph(node) else names_read(node))
+        if not leaves_graph(node) and not (plain and all(map(self.bare, plain))):
             needed |= names_read(node)
 
 
@@ -86,7 +86,7 @@ def _targets(node: ast.stmt) -> list[ast.expr]:
     return found
 
 
-def _cut(node: ast.stmt) -> bool:
+def leaves_graph(node: ast.stmt) -> bool:
     """Whether what a statement assigns, or puts into a container, leaves the graph there."""
     if isinstance(node, ast.Assign | ast.AnnAssign):
         return node.value is not None and _leaves(node.value)

@@ -27,6 +27,7 @@ from porter.dataflow import (
     surely_bound,
 )
 from porter.inflow import Inflow
+from porter.kept import kept_lists
 from porter.kinds import ANY, Kinds
 from porter.leaves import leaves_of
 from porter.nodes import dotted_text, walk
@@ -57,6 +58,8 @@ class StepFinder:
         self.rewriter = training.rewriter
         self.node = node
         self.held: set[str] = set()
+        self.kept = kept_lists(self.rewriter, node) if isinstance(node, ast.FunctionDef) else []
+        self.kept_reads = {id(n) for kept in self.kept for n in kept.reads}
         self.leaves = leaves_of(self.rewriter.program, self.rewriter.module)
         self.places = list(places_in(node.body, ()))
         self.steps = [s for p in self.places for s in self._step_at(p)]
@@ -84,6 +87,8 @@ class StepFinder:
             # gradients that wait on the parameters are seen by every step of the scope
             for backward in found:
                 backward.simple = False
+        if len(found) == 1 and self.kept:
+            self.training.keep(self.kept)
         for number, backward in enumerate(found):
             check_again(self.rewriter, backward)
             self._name(backward, found, number)
@@ -194,7 +199,7 @@ class StepFinder:
         again = [chosen.block[i] for i in slices if i <= barrier and self._depends_on_carrying(chosen, slices, i)]
         first = carrying[0] if carrying else chosen.index
         region = chosen.block[first : max(own, default=first - 1 if whole else first) + 1]
-        problem = self._problem(region, again) or self._outer_problem(step, chain, chosen, needed, region)
+        problem = self._problem(region, again) or self._kept_problem(region, again) or self._outer_problem(step, chain, chosen, needed, region)
         if problem:
             self._refuse(step, problem)
             return
@@ -280,6 +285,11 @@ class StepFinder:
                     return "a statement between leaves the loop"
         return ""
 
+    def _kept_problem(self, region: list[ast.stmt], again: list[ast.stmt]) -> str:
+        """What another function keeps is computed again in the gradient function, so it must be read there only."""
+        inside = {id(n) for s in region for n in walk(s)}
+        return "a list that another function fills is read outside of it" if self.kept_reads and (again or self.kept_reads - inside) else ""
+
     def _outer_problem(self, step: Backward, chain: list[Place], chosen: Place, needed: set[str], region: list[ast.stmt]) -> str:
         """A tensor that carries a gradient into the region from somewhere else would silently lose it."""
         program, module = self.rewriter.program, self.rewriter.module
@@ -325,6 +335,8 @@ class StepFinder:
         """Whether a statement may compute something that depends on parameters of a network."""
         if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
             return False
+        if self.kept_reads and any(id(n) in self.kept_reads for n in walk(statement)):
+            return True
         apart = no_grad.outside(self.rewriter.program, self.rewriter.module, statement)
         if self.held & names_read(statement) and any(id(n) not in apart for n in walk(statement) if dotted_text(n) in self.held):
             return True

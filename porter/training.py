@@ -18,9 +18,10 @@ from porter.nodes import walk
 from porter.pipeline import numpy_edits
 from porter.places import Backward, argument, call_of, mentions_backward, scopes_of, target_like
 from porter.rewrite.edits import Edit, dedent
-from porter.steps import StepFinder
+from porter.steps import StepFinder, fresh_name
 
 if TYPE_CHECKING:
+    from porter.kept import Kept
     from porter.rewrite.rewriter import Rewriter
     from porter.style_model import Plain
 
@@ -41,6 +42,7 @@ class Training:
         self.unset: dict[int, list[str]] = {}
         self.models: dict[int, Plain] = {}
         self.switched: set[int] = set()
+        self.fills: dict[int, Kept] = {}
         self.rendering = False
         self.parallel = False
         if not rewriter.module.has(b".backward("):
@@ -50,12 +52,30 @@ class Training:
             if mentions_backward(scope):
                 StepFinder(self, scope).plan()
 
+    def keep(self, several: list[Kept]) -> None:
+        """Lists that another function fills are filled with functions, and called where the loss reads them."""
+        for kept in several:
+            name = fresh_name("again", self.rewriter.taken)
+            self.fills[id(kept.fill)] = kept
+            self.rewriter.kept |= {id(n): name for n in (kept.fill, *kept.reads)}
+
+    def _filled(self, node: ast.Expr, kept: Kept) -> list[Edit]:
+        """The function that computes an entry again, and the list that takes it."""
+        inner = self.char * (node.col_offset + self.step)
+        body = self._moved(list(kept.again), node.col_offset + self.step) if kept.again else ""
+        name = self.rewriter.kept[id(node)]
+        pad = self.char * node.col_offset
+        text = f"def {name}():\n{body}{inner}return {self._rendered(kept.entry)}\n\n{pad}{kept.text}.append({name})"
+        return [Edit(*self.rewriter.span(node), text)]
+
     def edits(self, node: ast.stmt) -> list[Edit] | None:
         """The edits for a statement that training has a say in, or None."""
         if isinstance(node, ast.FunctionDef):
             return numpy_edits(self.rewriter, node)
         if isinstance(node, ast.ClassDef):
             return self._without_base(node)
+        if id(node) in self.fills and isinstance(node, ast.Expr):
+            return self._filled(node, self.fills[id(node)])
         if self.rendering:
             return vanishing(self.rewriter, node) if isinstance(node, ast.Assign) else None
         if id(node) in self.models:

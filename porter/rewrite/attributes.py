@@ -45,6 +45,9 @@ class Attributes(References):
             if edits is not None:
                 return edits
         self._refuse_inside(node, node.value)
+        if self.kept and id(node) in self.kept:
+            name = self.kept[id(node)]
+            return self.replace(node, f"[{name}() for {name} in {self.splice(*self.span(node), self._value_attribute(node))}]")
         return as_size(self, node, self._value_attribute(node)) if node.attr == "n" else self._value_attribute(node)
 
     def _value_attribute(self, node: ast.Attribute) -> list[Edit]:

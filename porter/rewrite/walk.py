@@ -51,6 +51,7 @@ class Walk:
         self._named_too: dict[int, str] = {}
         self._calls: dict[tuple[int, str], list[Edit]] = {}
         self.replaced: dict[int, str] = {}
+        self.kept: dict[int, str] = {}  # reads of lists whose entries are functions, see porter.kept
         self.current_states: dict[int, str] = {}
         self.bound_first: dict[int, list[str]] = {}
         self.lines_before: dict[int, str] = {}
