@@ -30,7 +30,7 @@ def typed_edits(rewriter: Walk, node: ast.Call, func: ast.Attribute) -> list[Edi
 
 
 def sized_edits(rewriter: Walk, node: ast.Call, func: ast.Attribute) -> list[Edit] | None:
-    """`x.new().resize_as_(y)`, as new tensors of another's shape were made, and the zeros that it is filled with."""
+    """`x.new().resize_as_(y)` and `x.new().resize_(2, 3)`, as new tensors of a shape were made, and the zeros that they are filled with."""
     filled = (
         func.attr == "zero_"
         and isinstance(func.value, ast.Call)
@@ -40,8 +40,10 @@ def sized_edits(rewriter: Walk, node: ast.Call, func: ast.Attribute) -> list[Edi
     if not (
         isinstance(call, ast.Call)
         and isinstance(call.func, ast.Attribute)
-        and call.func.attr == "resize_as_"
-        and len(call.args) == 1
+        and call.func.attr in ("resize_as_", "resize_")
+        and (len(call.args) == 1 or (call.args and call.func.attr == "resize_"))
+        and not any(isinstance(a, ast.Starred) for a in call.args)
+        and not call.keywords
     ):
         return None
     maker, like = call.func.value, call.args[0]
@@ -53,7 +55,13 @@ def sized_edits(rewriter: Walk, node: ast.Call, func: ast.Attribute) -> list[Edi
         or maker.keywords
     ):
         return None
-    if not K.is_tensor(rewriter.kinds(maker.func.value)) or not K.is_tensor(rewriter.kinds(like)):
+    if not K.is_tensor(rewriter.kinds(maker.func.value)):
+        return None
+    if call.func.attr == "resize_":
+        sizes = ", ".join(map(rewriter.render, call.args))
+        shape = sizes if len(call.args) == 1 else f"({sizes})"
+        return rewriter.replace(node, f"{primary(rewriter.render(maker.func.value))}.new_zeros({shape})")
+    if not K.is_tensor(rewriter.kinds(like)):
         return None
     if ast.unparse(maker.func.value) == ast.unparse(like):
         return rewriter.replace(

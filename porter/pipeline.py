@@ -171,7 +171,18 @@ class _Numpy:
             return f"{self.np}.array({value}, {self.np}.{plain[only]})"
         if K.proven(known, frozenset({"ndarray"})):
             return f"{self.np}.array({value})"
-        raise NotSimple(node)
+        if K.is_tensor(known):
+            raise NotSimple(node)
+        return f"{self.rewriter.spell('emitted.array_of')}({value})"
+
+    def typed(self, node: ast.Call) -> str:
+        """torch.FloatTensor and its kind of a list or an array, which numbers would give a shape."""
+        dtype = {"LongTensor": "int64", "IntTensor": "int32", "DoubleTensor": "float64"}.get((_torch_name(self.rewriter, node.func) or "")[6:], "float32")
+        value = node.args[0] if len(node.args) == 1 and not node.keywords else node
+        held = isinstance(value, ast.List | ast.ListComp) or K.proven(self.rewriter.kinds(value), frozenset({"list", "ndarray"}))
+        if value is node or not held:
+            raise NotSimple(node)
+        return f"{self.np}.array({self.text(value)}, {self.np}.{dtype})"
 
     def filled(self, node: ast.Call) -> str:
         name = (_torch_name(self.rewriter, node.func) or "").removeprefix("torch.")
@@ -193,5 +204,6 @@ class _Numpy:
 
 _FUNCTIONS: dict[str, Callable[[_Numpy, ast.Call], str]] = {
     "torch.from_numpy": _Numpy.same, "torch.tensor": _Numpy.array, "torch.as_tensor": _Numpy.array,
+    **{f"torch.{n}": _Numpy.typed for n in ("Tensor", "FloatTensor", "LongTensor", "IntTensor", "DoubleTensor")},
     "torch.zeros": _Numpy.filled, "torch.ones": _Numpy.filled, "torch.stack": _Numpy.joined, "torch.cat": _Numpy.joined,
 }  # fmt: skip

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 TENSOR_ONLY = frozenset({
     "addcmul", "addmm", "amax", "amin", "baddbmm", "bmm", "chunk", "clamp", "clamp_max", "clamp_min", "clone", "contiguous",
     "data_ptr", "detach", "dim", "expand_as", "index_add", "index_copy", "index_fill", "index_select", "is_complex", "is_contiguous",
-    "is_floating_point", "log_softmax", "logsumexp", "long", "masked_fill", "masked_select", "mm", "movedim", "narrow", "ndimension",
+    "is_floating_point", "log_softmax", "logsumexp", "long", "masked_fill", "masked_select", "mm", "movedim", "narrow", "ndimension", "nelement",
     "new_empty", "new_full", "new_ones", "new_tensor", "new_zeros", "numel", "numpy", "permute", "relu", "repeat_interleave",
     "reshape_as", "rsqrt", "scatter", "scatter_add", "sigmoid", "size", "softmax", "t", "tanh", "topk", "type_as", "unbind",
     "unfold", "unsqueeze", "view_as",

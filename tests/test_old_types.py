@@ -76,3 +76,21 @@ def test_a_cast_to_integers_ends_the_gradient(sides: Callable[[str], Sides]) -> 
 def test_what_is_no_size_stays() -> None:
     text = convert_source("import numpy as np\nimport torch.nn as nn\nd = nn.Dropout(np.max([0.5]))\nsize = np.prod((2, 3))\n", path="a.py").text
     assert "int(" not in text
+
+
+NEW = """
+import torch
+
+
+def mask(x: torch.Tensor, other: torch.Tensor):
+    first = x.data.new().resize_((x.size(0), 1)).fill_(0.5).expand_as(x)
+    second = x.new(1, x.size(1), 2).zero_() + x.new(2).fill_(3)
+    return first, second, x.new().resize_(2, 3).zero_(), x.new(other.size()).fill_(1)
+"""
+
+
+def test_new_tensors_of_old_code_have_the_sizes_that_they_are_given(sides) -> None:
+    both = sides(NEW)
+    x, y = np.ones((2, 3), np.float32), np.ones((4, 5), np.float32)
+    for own, expected in zip(both.ported.mask(Tensor(x), Tensor(y)), both.original.mask(torch.from_numpy(x), torch.from_numpy(y))):
+        np.testing.assert_array_equal(own.asnumpy(), expected.numpy())

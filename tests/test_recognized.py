@@ -149,5 +149,5 @@ def last(x):
 
 
 def test_new_of_a_tensors_data_is_torchs_and_that_of_anything_else_tells_nothing() -> None:
-    assert _ported("    return x.data.new(2, 3)\n")[1] == ["MSP201"]
+    assert _ported("    return x.data.new([2, 3])\n")[1] == ["MSP201"]
     assert _ported("    return x.new('RGB', (2, 3))\n")[1] == []

@@ -23,6 +23,17 @@ class Dataset:
         return ConcatDataset([self, other])
 
 
+def array_of(value):
+    """A sample as numpy holds it, with the dtype of torch.tensor(value): Python's floats are float32, arrays keep their own."""
+    if isinstance(value, Tensor):
+        return value.asnumpy()
+    array, first = np.array(value), value
+    while isinstance(first, (list, tuple)) and len(first):
+        first = first[0]
+    plain = isinstance(first, (float, list, tuple)) and not isinstance(first, np.generic)
+    return array.astype(np.float32) if plain and array.dtype == np.float64 else array
+
+
 class IterableDataset:
     """torch.utils.data.IterableDataset: samples in the order that iteration gives them."""
 

@@ -265,7 +265,7 @@ class Calls(InPlace):
     def _method_call(self, node: ast.Call, func: ast.Attribute) -> list[Edit] | None:
         receiver = K.without_none(self.kinds(func.value))
         rows = self.table.get(f"torch.Tensor.{func.attr}")
-        sized = sized_edits(self, node, func) if func.attr in ("resize_as_", "zero_") else None
+        sized = sized_edits(self, node, func) if func.attr in ("resize_as_", "resize_", "zero_") else None
         if sized is not None:
             return sized
         typed = typed_edits(self, node, func)
