@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import importlib
 import sys
 import types
@@ -78,6 +79,15 @@ def watch_networks(start: Start) -> None:
         finally:
             depth[0] -= 1
 
+    copying = copy.deepcopy
+
+    def copied(x: Any, memo: Any = None, *more: Any) -> Any:
+        result = copying(x, memo, *more)
+        if memo is None and isinstance(x, nn.Cell) and id(x) not in start.loaded and all(result is not c for c in CELLS):
+            CELLS.append(result)
+        return result
+
+    copy.deepcopy = copied
     nn.Cell.__init__, nn.Cell.__call__ = made, called
     for optimizer in start.optimizers:
         optimizer.__init__ = loading_first(optimizer.__init__, start)  # type: ignore[misc]
@@ -138,6 +148,8 @@ def fix_random_numbers(streams: Streams, extras: Any) -> None:
         return Tensor(streams.chosen(input.asnumpy(), num_samples, replacement), mindspore.int32)
 
     ops.randn, ops.rand = shaped(streams.normal), shaped(streams.uniform)
+    ops.randn_like = lambda input, dtype=None, **_: Tensor(streams.normal(input.shape), dtype or input.dtype)
+    ops.rand_like = lambda input, dtype=None, **_: Tensor(streams.uniform(input.shape), dtype or input.dtype)
     ops.dropout, ops.dropout2d, ops.dropout3d, ops.multinomial = dropout, dropout2d, dropout2d, multinomial
     nn.Dropout.construct = lambda self, x: dropout(x, self.p, self.training)
     nn.Dropout2d.construct = nn.Dropout3d.construct = lambda self, x: dropout2d(x, 1 - self.keep_prob, self.training)

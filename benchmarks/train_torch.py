@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import os
 import sys
@@ -75,6 +76,16 @@ def watch_networks(start: Start) -> None:
         start.save()
         optimizer(self, *args, **kwargs)
 
+    copying = copy.deepcopy
+
+    def copied(x: Any, memo: Any = None, *more: Any) -> Any:
+        """A copy is made without __init__; one of a network that has its weights already has them too."""
+        result = copying(x, memo, *more)
+        if memo is None and isinstance(x, torch.nn.Module) and id(x) not in start.saved:
+            NETWORKS.append(result)
+        return result
+
+    copy.deepcopy = copied
     torch.nn.Module.__init__ = made  # type: ignore[method-assign]
     torch.nn.Module.__call__ = called  # type: ignore[method-assign]
     torch.optim.Optimizer.__init__ = optimized  # type: ignore[method-assign]

@@ -18,6 +18,7 @@ from porter.dataflow import (
     names_bound,
     names_in_scope,
     names_read,
+    own_nodes,
     parameter_names,
     plain_binds,
     plain_binds_in_order,
@@ -565,9 +566,23 @@ class StepFinder:
         ):  # fmt: skip
             outputs.insert(0, loss)
         step.outputs = outputs
+        self._close_over_grown(step)
         # beside the loss value_and_grad takes at least one tensor or container: None and numbers alone go in a tuple
-        step.bundled = bool(outputs) and not any(self._is_surely_tensor(n, step) for n in outputs)
+        step.bundled = bool(step.outputs) and not any(self._is_surely_tensor(n, step) for n in step.outputs)
         self._find_unset(step)
+
+    def _close_over_grown(self, step: Backward) -> None:
+        """A list that the region adds to is no argument: MindSpore finds no gradient where one changes, and its name means the same."""
+        nodes = [n for s in [*step.again, *step.region] for n in own_nodes(s)]
+        extended = [n for n in nodes if isinstance(n, ast.AugAssign) and isinstance(n.op, ast.Add) and isinstance(n.target, ast.Name)
+                    and K.proven(self._kinds(n.target), frozenset({"list"}))]  # fmt: skip
+        targets = {id(n.target) for n in extended}
+        bound = {n.id for n in nodes if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store) and id(n) not in targets}
+        grown = {n.target.id for n in extended if isinstance(n.target, ast.Name)}
+        grown = (grown | set().union(*(containers_grown(s) for s in [*step.again, *step.region]))) - bound
+        step.inputs = [n for n in step.inputs if n not in grown]
+        step.outputs = [n for n in step.outputs if n not in grown]
+        self.training.extended |= {id(n) for n in extended if isinstance(n.target, ast.Name) and n.target.id in grown}
 
     def _is_surely_tensor(self, name: str, step: Backward) -> bool:
         """Whether a name holds a tensor behind the region, whichever way the region takes."""
@@ -613,8 +628,21 @@ class StepFinder:
         made = [self.leaves.made[n] for n in step.leaves]
         for loop in loops:
             if not roots & plain_binds_of(loop) and not any(m in walk(loop) for m in made):
-                return loop
+                chosen = any(isinstance(p.node, ast.If) and p.node.lineno > loop.lineno for p in step.place.around)
+                return None if chosen and self._may_be_unbound(roots, loop) else loop
         return None
+
+    def _may_be_unbound(self, names: set[str], loop: ast.stmt) -> bool:
+        """Whether only some ways to a loop make an optimizer: its gradient function stands where it is needed then."""
+        before = [s for s in self.node.body if s.lineno < loop.lineno]
+        while before and loop.lineno <= (before[-1].end_lineno or 0):
+            around = before.pop()
+            inside = [s for block in ("body", "orelse") for s in getattr(around, block, []) if s.lineno < loop.lineno]
+            if not inside:
+                break
+            before += inside
+        some = set().union(*(plain_binds(s) for s in before if not isinstance(s, ast.FunctionDef | ast.ClassDef)))
+        return bool(names & (some - all_bound(before)))
 
     def _register(self, step: Backward) -> None:
         training = self.training

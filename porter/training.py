@@ -43,6 +43,7 @@ class Training:
         self.models: dict[int, Plain] = {}
         self.switched: set[int] = set()
         self.fills: dict[int, Kept] = {}
+        self.extended: set[int] = set()
         self.rendering = False
         self.parallel = False
         if not rewriter.module.has(b".backward("):
@@ -76,6 +77,8 @@ class Training:
             return self._without_base(node)
         if id(node) in self.fills and isinstance(node, ast.Expr):
             return self._filled(node, self.fills[id(node)])
+        if isinstance(node, ast.AugAssign) and id(node) in self.extended:
+            return self._extension(node)
         if self.rendering:
             return vanishing(self.rewriter, node) if isinstance(node, ast.Assign) else None
         if id(node) in self.models:
@@ -99,6 +102,13 @@ class Training:
             if made:
                 return self._with_training_mode(node, made)
         return self._assignment(node) if isinstance(node, ast.Assign) else None
+
+    def _extension(self, node: ast.AugAssign) -> list[Edit]:
+        """`names += [value]` in a gradient function, which would take the name for its own: names.append(value)."""
+        target = self.rewriter.module.source(node.target)
+        single = isinstance(node.value, ast.List) and len(node.value.elts) == 1 and not isinstance(node.value.elts[0], ast.Starred)
+        value = node.value.elts[0] if isinstance(node.value, ast.List) and single else node.value
+        return self.rewriter.replace(node, f"{target}.{'append' if single else 'extend'}({self.rewriter.render(value)})")
 
     def _with_training_mode(self, node: ast.Assign | ast.AnnAssign | ast.Expr | ast.Return, made: list[ast.Call]) -> list[Edit]:
         """A statement in whose value networks are made, each of them set to training."""

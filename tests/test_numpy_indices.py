@@ -38,3 +38,22 @@ def test_numpy_indexes_a_tensor(sides, name: str) -> None:
     x = np.arange(15, dtype=np.float32).reshape(3, 5)
     own = getattr(both.ported, name)(Tensor(x.copy())).asnumpy()
     np.testing.assert_array_equal(own, getattr(both.original, name)(torch.from_numpy(x.copy())).numpy())
+
+
+OPERANDS = """\
+import numpy as np
+import torch
+
+
+def arithmetic(x: torch.Tensor, y: torch.Tensor):
+    v = y.numpy()
+    return x * y.numpy(), x[1:] - v[1:], x / np.sqrt(4) + np.array([1.0, 2.0, 3.0], dtype=np.float32), x * np.log(2.0)
+"""
+
+
+def test_an_array_is_an_operand_of_a_tensor(sides) -> None:
+    both = sides(OPERANDS)
+    x, y = np.arange(3, dtype=np.float32), np.ones(3, np.float32) * 2
+    for own, expected in zip(both.ported.arithmetic(Tensor(x), Tensor(y)), both.original.arithmetic(torch.from_numpy(x), torch.from_numpy(y))):
+        np.testing.assert_allclose(own.asnumpy(), expected.numpy(), rtol=1e-6)
+        assert str(own.dtype).lower() == str(expected.dtype).removeprefix("torch.")

@@ -40,6 +40,7 @@ from porter.rewrite.edits import Edit, Needs
 from porter.rewrite.inplace import InPlace
 from porter.rewrite.walk import MODULE, RENAMED_METHODS
 from porter.table import Row
+from porter.tanh_squared import exact_tanh
 from porter.torch_questions import fallback_edits
 from porter.variables import cuts_gradient
 from porter.whole import ends_gradient, is_bare_cast
@@ -171,7 +172,7 @@ class Calls(InPlace):
         values = listed_values(self, node, name)
         if values is not None and rows[-1].adapter:
             return self.replace(node, f"{self.spell(rows[-1].adapter)}({values})")
-        text = self._port_call(node, rows, receiver)
+        text = (exact_tanh(self, node, name, None) if name.endswith("tanh") else None) or self._port_call(node, rows, receiver)
         if text is not None and cuts_gradient(self, node, name):
             text = f"{self.spell('mindspore.ops.stop_gradient')}({text})"
         return self._left(node, name) if text is None else self.replace(node, text)
@@ -344,6 +345,9 @@ class Calls(InPlace):
 
     def _plain_tensor_method(self, node: ast.Call, func: ast.Attribute, rows: tuple[Row, ...]) -> list[Edit]:
         promote(self, func.attr, func.value)
+        squared = exact_tanh(self, node, "torch.Tensor.tanh", func.value) if func.attr == "tanh" else None
+        if squared is not None:
+            return self.replace(node, squared)
         if len(rows) == 1 and is_identity(rows[0]) and not is_power(self, rows[0]) and not any(isinstance(a, ast.Starred) for a in node.args):
             arguments = self._arguments(rows[0], node, func.value)
             ignored = arguments is not None and arguments[1].keys() & set(rows[0].ignore)

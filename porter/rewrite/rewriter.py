@@ -23,6 +23,7 @@ from porter.graph_forms import negated_edits, nested_edits, raised_edits, withou
 from porter.infer import Inference
 from porter.left_classes import left_edits
 from porter.members import CELL_MEMBERS, own_name
+from porter.numpy_operands import array_edits
 from porter.parameter_names import check_names
 from porter.program import Module, Program
 from porter.reached import decorates_networks
@@ -263,7 +264,7 @@ class Rewriter(Statements):
         return self.children(node) if edits is None else edits
 
     def visit_BinOp(self, node: ast.BinOp) -> list[Edit]:
-        edits = differing_edits(self, node) or divided_edits(self, node)
+        edits = differing_edits(self, node) or divided_edits(self, node) or array_edits(self, node)
         return self.children(node) if edits is None else edits
 
     def visit_Assert(self, node: ast.Assert) -> list[Edit]:
