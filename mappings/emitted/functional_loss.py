@@ -6,6 +6,8 @@ import mindspore
 import numpy as np
 from mindspore import nn, ops
 
+from mappings.emitted.functional_normalization import narrowed, widened
+
 
 def reduced(loss, reduction):
     """The loss of each element, or its mean or sum."""
@@ -195,16 +197,16 @@ def pairwise_distance(x1, x2, p=2.0, eps=1e-6, keepdim=False):
 
 def difference_norm(difference, p, keepdim):
     """The p-norm along the last axis; of float16 in float32, where squares do not overflow."""
-    if difference.dtype == mindspore.float16:
-        return difference_norm(difference.astype(mindspore.float32), p, keepdim).astype(mindspore.float16)
-    size = ops.abs(difference)
+    size = ops.abs(widened(difference))
     if p == float('inf'):
-        return ops.amax(size, -1, keepdims=keepdim)
-    if p == 1:
-        return ops.sum(size, -1, keepdim=keepdim)
-    if p == 2:
-        return ops.sqrt(ops.sum(ops.square(difference), -1, keepdim=keepdim))
-    return ops.pow(ops.sum(ops.pow(size, p), -1, keepdim=keepdim), 1.0 / p)
+        result = ops.amax(size, -1, keepdims=keepdim)
+    elif p == 1:
+        result = ops.sum(size, -1, keepdim=keepdim)
+    elif p == 2:
+        result = ops.sqrt(ops.sum(ops.square(size), -1, keepdim=keepdim))
+    else:
+        result = ops.pow(ops.sum(ops.pow(size, p), -1, keepdim=keepdim), 1.0 / p)
+    return narrowed(result, difference)
 
 
 @ops.constexpr

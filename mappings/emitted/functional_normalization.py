@@ -30,10 +30,20 @@ def rms_norm(input, normalized_shape, weight=None, eps=None):
 
 def group_norm(input, num_groups, weight=None, bias=None, eps=1e-05):
     """torch.nn.functional.group_norm."""
-    grouped = input.reshape((input.shape[0], num_groups, -1))
+    grouped = widened(input).reshape((input.shape[0], num_groups, -1))
     centred = grouped - ops.mean(grouped, -1, True)
     result = centred * ops.rsqrt(ops.mean(ops.square(centred), -1, True) + eps)
-    return per_channel(result.reshape(input.shape), weight, bias)
+    return narrowed(per_channel(result.reshape(input.shape), weight, bias), input)
+
+
+def widened(tensor):
+    """A float16 tensor as float32, where squares do not overflow; another as it is."""
+    return tensor.astype(mindspore.float32) if tensor.dtype == mindspore.float16 else tensor
+
+
+def narrowed(result, tensor):
+    """What was computed of a widened tensor in the dtype that it had."""
+    return result.astype(mindspore.float16) if tensor.dtype == mindspore.float16 else result
 
 
 def per_channel(input, weight, bias):
@@ -47,24 +57,27 @@ def per_channel(input, weight, bias):
 def batch_norm(input, running_mean, running_var, weight=None, bias=None, training=False, momentum=0.1, eps=1e-05):
     """torch.nn.functional.batch_norm; in training the running statistics, which must be parameters, move."""
     shape = (1, -1) + (1,) * (input.ndim - 2)
+    wide = widened(input)
     if not training:
-        centred = input - running_mean.reshape(shape)
-        return per_channel(centred * ops.rsqrt(running_var.reshape(shape) + eps), weight, bias)
+        centred = wide - running_mean.reshape(shape)
+        result = per_channel(centred * ops.rsqrt(widened(running_var).reshape(shape) + eps), weight, bias)
+        return narrowed(result, input)
     axes = (0,) + tuple(range(2, input.ndim))
-    mean = ops.mean(input, axes, True)
-    centred = input - mean
+    mean = ops.mean(wide, axes, True)
+    centred = wide - mean
     variance = ops.mean(ops.square(centred), axes, True)
     if running_mean is not None:
         update_statistics(running_mean, running_var, mean.reshape(-1), variance.reshape(-1), momentum,
                           input.size // input.shape[1])
-    return per_channel(centred * ops.rsqrt(variance + eps), weight, bias)
+    return narrowed(per_channel(centred * ops.rsqrt(variance + eps), weight, bias), input)
 
 
 def update_statistics(running_mean, running_var, mean, variance, momentum, count):
     """Moves running statistics towards those of a batch, the variance as the unbiased one of `count` values."""
     unbiased = ops.stop_gradient(variance) * (count / max(count - 1, 1))
-    ops.assign(running_mean, running_mean * (1 - momentum) + ops.stop_gradient(mean) * momentum)
-    ops.assign(running_var, running_var * (1 - momentum) + unbiased * momentum)
+    moved = running_mean * (1 - momentum) + ops.stop_gradient(mean) * momentum
+    ops.assign(running_mean, moved.astype(running_mean.dtype))
+    ops.assign(running_var, (running_var * (1 - momentum) + unbiased * momentum).astype(running_var.dtype))
 
 
 def instance_norm(input, running_mean=None, running_var=None, weight=None, bias=None, use_input_stats=True,
@@ -73,13 +86,14 @@ def instance_norm(input, running_mean=None, running_var=None, weight=None, bias=
     if not use_input_stats:
         return batch_norm(input, running_mean, running_var, weight, bias, False, momentum, eps)
     axes = tuple(range(2, input.ndim))
-    mean = ops.mean(input, axes, True)
-    centred = input - mean
+    wide = widened(input)
+    mean = ops.mean(wide, axes, True)
+    centred = wide - mean
     variance = ops.mean(ops.square(centred), axes, True)
     if running_mean is not None:
         update_statistics(running_mean, running_var, ops.mean(mean, 0).reshape(-1), ops.mean(variance, 0).reshape(-1),
                           momentum, input.size // (input.shape[0] * input.shape[1]))
-    return per_channel(centred * ops.rsqrt(variance + eps), weight, bias)
+    return narrowed(per_channel(centred * ops.rsqrt(variance + eps), weight, bias), input)
 
 
 def local_response_norm(input, size, alpha=1e-4, beta=0.75, k=1.0):
@@ -93,9 +107,13 @@ def local_response_norm(input, size, alpha=1e-4, beta=0.75, k=1.0):
 
 def normalize(input, p=2.0, dim=1, eps=1e-12, out=None):
     """torch.nn.functional.normalize."""
+    wide = widened(input)
+    if input.dtype == mindspore.float16 and eps < 2.0**-25:
+        eps = 0.0  # what float16 makes of it
     if p == 2:
-        return input * ops.rsqrt(ops.maximum(ops.sum(ops.square(input), dim, keepdim=True), max(eps, 0.0) ** 2))
+        squares = ops.sum(ops.square(wide), dim, keepdim=True)
+        return narrowed(wide * ops.rsqrt(ops.maximum(squares, max(eps, 0.0) ** 2)), input)
     if p == float('inf'):
         return input / ops.maximum(ops.amax(ops.abs(input), dim, keepdims=True), eps)
-    total = ops.sum(ops.pow(ops.abs(input), p), dim, keepdim=True)
-    return input / ops.maximum(ops.pow(total, 1.0 / p), eps)
+    total = ops.sum(ops.pow(ops.abs(wide), p), dim, keepdim=True)
+    return narrowed(wide / ops.maximum(ops.pow(total, 1.0 / p), eps), input)

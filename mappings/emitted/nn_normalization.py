@@ -205,8 +205,9 @@ class InstanceNorm(nn.Cell):
         axes = tuple(range(-self.spatial, 0))
         channels = (self.num_features,) + (1,) * self.spatial
         if self.training or not self.track_running_stats:
-            mean = x.mean(axes, keep_dims=True)
-            var = ops.square(x - mean).mean(axes, keep_dims=True)
+            wide = x.astype(mindspore.float32) if x.dtype == mindspore.float16 else x  # squares would overflow
+            mean = wide.mean(axes, keep_dims=True)
+            var = ops.square(wide - mean).mean(axes, keep_dims=True)
             if self.track_running_stats:
                 self.update_running(x, mean, var)
         else:
@@ -227,8 +228,9 @@ class InstanceNorm(nn.Cell):
         mean = ops.stop_gradient(mean).reshape(-1, self.num_features).mean(0)
         var = ops.stop_gradient(var).reshape(-1, self.num_features).mean(0) * (count / (count - 1))
         keep = 1 - self.momentum
-        ops.assign(self.running_mean, self.running_mean * keep + mean * self.momentum)
-        ops.assign(self.running_var, self.running_var * keep + var * self.momentum)
+        moved = self.running_mean * keep + mean * self.momentum
+        ops.assign(self.running_mean, moved.astype(self.running_mean.dtype))
+        ops.assign(self.running_var, (self.running_var * keep + var * self.momentum).astype(self.running_var.dtype))
 
 
 class InstanceNorm1d(InstanceNorm):

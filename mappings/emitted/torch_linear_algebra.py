@@ -5,6 +5,7 @@ import numpy as np
 from mindspore import Tensor, ops
 from mindspore.scipy import linalg
 
+from mappings.emitted.functional_normalization import narrowed, widened
 from mappings.emitted.torch_dtypes import promote_types
 from mappings.emitted.torch_indexing import broadcast_tensors
 from mappings.emitted.torch_reduction import norm
@@ -82,7 +83,8 @@ def cosine_similarity(x1, x2, dim=1, eps=1e-8):
     if x1.dtype != x2.dtype:
         dtype = promote_types(x1.dtype, x2.dtype)
         x1, x2 = x1.astype(dtype), x2.astype(dtype)
-    return ops.sum(x1 / bounded_norm(x1, dim, eps) * (x2 / bounded_norm(x2, dim, eps)), dim)
+    one, other = widened(x1), widened(x2)
+    return narrowed(ops.sum(one / bounded_norm(one, dim, eps) * (other / bounded_norm(other, dim, eps)), dim), x1)
 
 
 def bounded_norm(tensor, dim, eps):
