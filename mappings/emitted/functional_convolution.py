@@ -40,7 +40,10 @@ def conv3d(input, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
 
 
 def conv_tbc(input, weight, bias, pad=0):
-    """torch.nn.functional.conv_tbc."""
+    """torch.nn.functional.conv_tbc; padding below 0 cuts both ends."""
+    if pad < 0:
+        input, pad = input[-pad : input.shape[0] + pad], 0
+    bias = bias if bias.dtype == input.dtype else bias.astype(input.dtype)
     result = conv1d(input.transpose((1, 2, 0)), weight.transpose((2, 1, 0)), bias, padding=pad)
     return result.transpose((2, 0, 1))
 
