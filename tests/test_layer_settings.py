@@ -109,3 +109,12 @@ def test_reset_parameters_of_layers_and_not_of_other_objects() -> None:
     ported = convert_source(text).text
     assert "        ms_extras.reset_parameters(self)\n" in ported
     assert "    ms_extras.reset_parameters(a)\n    b.reset_parameters()\n    c.reset_parameters()\n" in ported
+
+
+def test_code_outside_of_functions_knows_the_layers_of_its_networks() -> None:
+    source = (
+        "from torch import nn\n\n\nclass Net(nn.Module):\n    def __init__(self):\n        super().__init__()\n        self.fc = nn.Linear(16, 9)\n\n\n"
+        "net = Net()\nsize = net.fc.in_features\nnet.fc = nn.Linear(size, 3)\n"
+    )
+    result = convert_source(source, path="net.py")
+    assert "\nsize = net.fc.in_channels\n" in result.text and not result.diagnostics

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 from functools import cached_property
 
+from porter.dataflow import own_nodes
 from porter.infer.state import Scope, method_class
 from porter.infer.statements import Statements
 from porter.kinds import ANY
@@ -56,6 +57,9 @@ class Inference(Statements):
                 self._module(self.program.modules[unit])
 
     def _module(self, module: Module) -> None:
+        if self.visits[module.name] > 1:  # what was read before the classes of the program is known better now
+            for node in own_nodes(module.tree):
+                self.found.pop(id(node), None)
         scope = Scope(module, None, None, {}, module.name)
         self._body(module.tree.body, scope)
 
