@@ -189,12 +189,14 @@ class SampleNumbers:
 
 def fix_image_transforms(streams: Streams, extras: Any) -> None:
     """Random crops and flips draw their numbers as torchvision does, one at a time."""
-    integer = np.random.randint
+    integer = getattr(np.random.randint, "before", np.random.randint)
+    emitted = {extras.__name__, *getattr(np.random.randint, "emitted", ())}
 
     def randint(*args: Any, **kwargs: Any) -> Any:
-        ours = len(args) == 1 and not kwargs and sys._getframe(1).f_globals.get("__name__") == extras.__name__
+        ours = len(args) == 1 and not kwargs and sys._getframe(1).f_globals.get("__name__") in emitted
         return int(streams.uniform((1,))[0] * np.float32(args[0])) if ours else integer(*args, **kwargs)
 
+    randint.before, randint.emitted = integer, emitted  # type: ignore[attr-defined]
     np.random.randint = randint  # type: ignore[assignment]
     if hasattr(extras, "uniform"):
         extras.uniform = lambda low, high: float((streams.uniform((1,)) * (high - low) + low)[0])  # in float32, as beside torch
