@@ -14,6 +14,7 @@ from porter.nodes import walk
 from porter.program import absolute
 from porter.rewrite.calls import Calls
 from porter.rewrite.edits import Edit, dedent
+from porter.torch_packages import name_package
 
 _COMPILER_QUESTIONS = frozenset(
     f"torch.{n}" for n in (
@@ -37,6 +38,8 @@ class Statements(Calls):
         return edits + (self.visit(node.value) if node.value is not None else [])
 
     def visit_Import(self, node: ast.Import) -> list[Edit]:
+        for alias in node.names:
+            name_package(self, node, alias.name)
         kept = [a for a in node.names if not self.program.is_torch(a.name)]
         if len(kept) == len(node.names):
             return []
@@ -47,6 +50,8 @@ class Statements(Calls):
         source = absolute(self.module, node)
         if self.program.is_torch(source) and node.level == 0:
             return self._statement(node, "")
+        if node.level == 0:
+            name_package(self, node, source)
         kept = []
         for alias in node.names:
             name = self.program.resolve(self.module, alias.asname or alias.name) if alias.name != "*" else None
