@@ -23,7 +23,7 @@ def scaled_dot_product_attention(query, key, value, attn_mask=None, dropout_p=0.
         scores = masked_scores(scores, past)
     weights = softmax(scores, -1) if attn_mask is None and not is_causal else masked_softmax(scores)
     if dropout_p > 0:
-        weights = ops.dropout(weights, p=dropout_p)
+        weights = ops.dropout(weights, p=dropout_p) if dropout_p < 1 else ops.zeros_like(weights)
     return ops.matmul(weights, value)
 
 
@@ -91,7 +91,7 @@ def multi_head_attention_forward(query, key, value, embed_dim_to_check, num_head
         scores = scores.reshape((batch * num_heads, length, -1))
     attention = softmax(scores, -1) if need_weights else masked_softmax(scores)
     if training and dropout_p > 0:
-        attention = ops.dropout(attention, p=dropout_p)
+        attention = ops.dropout(attention, p=dropout_p) if dropout_p < 1 else ops.zeros_like(attention)
     result = ops.matmul(attention, v).swapaxes(0, 1).reshape((length * batch, width))
     result = ops.dense(result, out_proj_weight, out_proj_bias).reshape((length, batch, -1))
     shown = None
