@@ -96,6 +96,8 @@ def is_module_call(program: Program, node: ast.Call, func: ast.Attribute) -> boo
         return False
     if func.attr in ("train", "eval"):
         return not node.keywords and all(isinstance(a, ast.Constant) and isinstance(a.value, bool) for a in node.args)
+    if func.attr == "buffers":  # left alone it would be the Cell's own, which has other ones
+        return not node.args and not node.keywords
     return func.attr in MODULE_ONLY
 
 

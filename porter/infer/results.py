@@ -40,7 +40,8 @@ class Results(Expressions):
         special = {
             "modules": K.list_of(module), "children": K.list_of(module), "parameters": K.list_of(K.PARAMETER),
             "named_modules": K.list_of(K.tuple_of(K.STR, module)), "named_children": K.list_of(K.tuple_of(K.STR, module)),
-            "named_parameters": K.list_of(K.tuple_of(K.STR, K.PARAMETER)), "buffers": K.list_of(K.TENSOR),
+            "named_parameters": K.list_of(K.tuple_of(K.STR, K.PARAMETER)), "buffers": K.list_of(K.PARAMETER),
+            "named_buffers": K.list_of(K.tuple_of(K.STR, K.PARAMETER)),
             "state_dict": one("dict", items=(K.PARAMETER,)), "forward": ANY, "get_submodule": module,
         }  # fmt: skip
         if kind.of == "forward":
