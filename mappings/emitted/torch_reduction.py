@@ -5,6 +5,7 @@ import math
 import mindspore
 from mindspore import Tensor, ops
 
+from mappings.emitted.functional_normalization import narrowed, widened
 from mappings.emitted.torch_spectral import magnitude
 
 
@@ -74,6 +75,11 @@ def norm(input, p='fro', dim=None, keepdim=False, out=None, dtype=None):
     """torch.norm: the vector norm over the given axes; its gradient at zero is zero."""
     if dtype is not None:
         input = input.astype(dtype)
+    return narrowed(vector_norm(widened(input), p, dim, keepdim), input)
+
+
+def vector_norm(input, p, dim, keepdim):
+    """The vector norm in the dtype of its input."""
     input = magnitude(input) if input.is_complex() else input
     axes = tuple(range(input.ndim)) if dim is None else dim
     size = ops.abs(input)
