@@ -108,6 +108,8 @@ def watch_losses(record: Record) -> None:
         inner = transform(*args, **kwargs)
 
         def run(*inputs: Any, **named: Any) -> Any:
+            if len(record.losses) >= record.steps:
+                inner(*inputs, **named)  # torch has run forward once more when it stops, and its statistics have moved
             record.before_loss()
             results = inner(*inputs, **named)
             loss = results[0][0] if isinstance(results[0], tuple) else results[0]
