@@ -5,7 +5,9 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import pairwise
 
+from porter.dataflow import names_bound
 from porter.nodes import walk
 
 Block = list[ast.stmt]
@@ -107,3 +109,43 @@ def argument(call: ast.Call, index: int, name: str) -> ast.expr:
 
 def target_like(node: ast.expr) -> bool:
     return isinstance(node, ast.Name) or (isinstance(node, ast.Attribute) and target_like(node.value))
+
+
+def condition(step: Backward) -> list[ast.expr]:
+    """The tests of the `if`s that a backward pass stands in and its forward pass before, if they may be asked before it too.
+
+    `if phase == "train":` of a loop that trains and validates: a value of names that no statement between binds.
+    """
+    if not step.region:
+        return []
+    around = step.place.around
+    start = next((i for i, p in enumerate(around) if any(s is step.region[-1] for s in p.block[: p.index])), None)
+    if start is None:
+        return []
+    wrappers = [*around[start:], step.place]
+    if not all(isinstance(p.node, ast.If) and inner.block is p.node.body for p, inner in pairwise(wrappers)):
+        return []
+    first = next(i for i, s in enumerate(wrappers[0].block) if s is step.region[0])
+    between = wrappers[0].block[first : wrappers[0].index] + [s for p in wrappers[1:-1] for s in p.block[: p.index]]
+    bound = {name.partition(".")[0] for s in between for name in names_bound(s)}
+    tests = [p.node.test for p in wrappers[:-1] if isinstance(p.node, ast.If)]
+    return tests if all(_is_steady(t, bound) for t in tests) else []
+
+
+_STEADY = (
+    ast.Name, ast.Constant, ast.Compare, ast.BoolOp, ast.UnaryOp, ast.BinOp, ast.Tuple, ast.List,
+    ast.expr_context, ast.operator, ast.unaryop, ast.cmpop, ast.boolop,
+)  # fmt: skip
+
+
+def _is_steady(test: ast.expr, bound: set[str]) -> bool:
+    """Whether a test asks nothing but names that stay what they are, and whether a network trains."""
+    for node in walk(test):
+        if isinstance(node, ast.Attribute):
+            if node.attr != "training" and not (isinstance(node.value, ast.Name) and node.value.id in ("args", "opt", "cfg", "config", "hparams")):
+                return False
+        elif not isinstance(node, _STEADY):
+            return False
+        if isinstance(node, ast.Name) and node.id in bound:
+            return False
+    return True

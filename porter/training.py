@@ -16,7 +16,7 @@ from porter.later_parameters import may_change
 from porter.modes import hides_training_mode, needing_training_mode, needs_training_mode
 from porter.nodes import walk
 from porter.pipeline import numpy_edits
-from porter.places import Backward, argument, call_of, mentions_backward, scopes_of, target_like
+from porter.places import Backward, argument, call_of, condition, mentions_backward, scopes_of, target_like
 from porter.rewrite.edits import Edit, dedent
 from porter.steps import StepFinder, fresh_name
 
@@ -275,7 +275,13 @@ class Training:
         call = f"{target}, {grads} = {grad}({', '.join(step.inputs)})"
         networks = sorted(reached(self.rewriter, step.again)[0])
         if not networks:
-            return call
+            tests = condition(step)
+            if not tests:
+                return call
+            pad, inner = self.char * column, self.char * (column + self.step)
+            test = " and ".join(self._rendered(t) if len(tests) == 1 or not isinstance(t, ast.BoolOp) else f"({self._rendered(t)})" for t in tests)
+            plain = f"{', '.join([loss, *_aux(step)])} = {step.names[0]}({', '.join(step.inputs)})"
+            return f"if {test}:\n{inner}{call}\n{pad}else:\n{inner}{plain}"
         keep = self.rewriter.spell("emitted.statistics_kept")
         pad = self.char * (column + self.step)
         return f"with {keep}({', '.join(networks)}):\n{pad}{call}"
