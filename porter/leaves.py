@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 VARIABLE = "torch.autograd.Variable"
 PARAMETER = "torch.nn.Parameter"
+_ASKING = (b".grad", b"import grad", b"retain_grad", b"register_hook", b"is_leaf", b"backward(inputs")
 _DISPLAYS = (ast.List, ast.Tuple, ast.Set, ast.Dict)
 
 
@@ -95,6 +96,8 @@ def _find(program: Program, module: Module) -> Leaves:
             if calls:
                 found.calls[id(value)] = name
             found.inner |= {id(c) for c in calls if c is not value}
+        elif value in calls and _is_input(program, module, node, name):
+            found.inner.add(id(value))
     _drop_shared_makers(module, found, makers)
     if found.made:
         _find_holders(module, found)
@@ -193,6 +196,19 @@ def _is_trained(program: Program, module: Module, name: str, value: ast.expr) ->
     if isinstance(given, ast.Name) and (listed or _is_changed(module, name)):
         return False  # torch changes the tensor that it was made of as well
     return asked or listed
+
+
+def _is_input(program: Program, module: Module, node: ast.Assign, name: str) -> bool:
+    """Whether a tensor that asks for a gradient only goes into calls, in a program that never asks for it: its flag counts for nothing."""
+    if not _in_plain_code(module, node) or any(m.has(asked) for m in program.modules.values() for asked in _ASKING):
+        return False
+    parents = module.explored.parents
+    for read in walk(module.tree):
+        if isinstance(read, ast.Name) and read.id == name and isinstance(read.ctx, ast.Load):
+            parent = parents.get(id(read))
+            if not isinstance(parent, ast.Call) or read is parent.func or (program.dotted(module, parent.func) or "").startswith("torch.optim."):
+                return False
+    return True
 
 
 def _is_changed(module: Module, name: str) -> bool:

@@ -199,3 +199,25 @@ for i in range(6):
 def test_optimizers_of_one_network_take_its_gradients_once(tmp_path: Path) -> None:
     ported = ported_module(SHARED, tmp_path, "leaf_shared")
     np.testing.assert_allclose(ported.losses, torch_module(SHARED, "leaf_shared").losses, rtol=1e-4, atol=1e-6)
+
+
+IDEAS = """
+import torch
+from torch import nn
+
+net = nn.Linear(3, 1)
+optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+for _ in range(3):
+    ideas = torch.ones(4, 3, requires_grad=True)
+    loss = net(ideas).pow(2).mean()
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+"""
+
+
+def test_the_flag_of_an_input_that_nobody_asks_goes() -> None:
+    result = convert_source(IDEAS)
+    assert not result.diagnostics and "ideas = ops.ones((4, 3))" in result.text
+    assert convert_source(IDEAS + "    print(ideas.grad)\n").text.count("Parameter") or convert_source(IDEAS + "    print(ideas.grad)\n").diagnostics
+    assert convert_source(IDEAS.replace("    optimizer.step()", "    optimizer.step()\n    x = ideas.grad_fn")).diagnostics
