@@ -131,6 +131,6 @@ def _einsum_step(left, right, kept):
     step = (
         left_axes, right_axes,
         left_order, (counts[0], counts[1], counts[2]), right_order, (counts[0], counts[2], counts[3]),
-        bool(inner), tuple([sizes[label] for label in batch + rows + columns]),
+        counts[2] != 1, tuple([sizes[label] for label in batch + rows + columns]),
     )
     return step, batch + rows + columns, step[-1]

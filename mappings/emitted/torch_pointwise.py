@@ -4,6 +4,8 @@ import mindspore
 import numpy as np
 from mindspore import Tensor, ops
 
+from mappings.emitted.torch_indexing import broadcast_tensors
+
 
 def tanh(input):
     """torch.tanh: MindSpore's own is off by up to 1e-4 near 1 on CPU, and above it."""
@@ -31,3 +33,10 @@ def logit(input, eps=None):
 def nextafter(input, other):
     """torch.nextafter: the next floating number from `input` towards `other`, both of one dtype."""
     return Tensor(np.nextafter(input.asnumpy(), other.asnumpy()))
+
+
+def zeta(input, other, *, out=None):
+    """torch.special.zeta: tensors broadcast, which MindSpore's do not."""
+    if isinstance(input, Tensor) and isinstance(other, Tensor) and input.shape != other.shape:
+        input, other = broadcast_tensors(input, other)
+    return ops.zeta(input, other)
