@@ -89,16 +89,16 @@ def _targets(node: ast.stmt) -> list[ast.expr]:
 def leaves_graph(node: ast.stmt) -> bool:
     """Whether what a statement assigns, or puts into a container, leaves the graph there."""
     if isinstance(node, ast.Assign | ast.AnnAssign):
-        return node.value is not None and _leaves(node.value)
+        return node.value is not None and gives_numbers(node.value)
     if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
-        return all(map(_leaves, node.value.args))
+        return all(map(gives_numbers, node.value.args))
     return False
 
 
-def _leaves(value: ast.expr) -> bool:
+def gives_numbers(value: ast.expr) -> bool:
     """Whether an expression gives numbers without a gradient: `net(y).detach()`, `.item()`, `.numpy()`."""
     if isinstance(value, ast.Tuple | ast.List):
-        return all(map(_leaves, value.elts))
+        return all(map(gives_numbers, value.elts))
     while isinstance(value, ast.Call) and isinstance(value.func, ast.Attribute):
         if value.func.attr in ("detach", "item", "numpy", "tolist", "argmax", "argmin"):
             return True

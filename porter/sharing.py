@@ -540,7 +540,8 @@ class _Followed:
         return NONE
 
     def torch_call(self, node: ast.Call, name: str, first: Tokens) -> Tokens:
-        if self.is_inplace_function(name) or asks_inplace(self.program, node, name) is True:
+        makes = any(r.kind == "module" for r in self.program.table.get(name))  # nn.Dropout(p, inplace=True) changes no p
+        if not makes and (self.is_inplace_function(name) or asks_inplace(self.program, node, name) is True):
             return self.activation(node, first)
         return first if name.rpartition(".")[2] in VIEWS and name.count(".") == 1 else NONE
 

@@ -78,7 +78,7 @@ def test_a_cast_through_which_no_gradient_comes_stays(body: str, sides: Sides) -
         "kept = {}\nwith torch.no_grad():\n    kept['y'] = x * 2\nreturn kept['y'].sum()",
         "kept = []\nwith torch.no_grad():\n    kept.append(x * 2)\nreturn kept[0].sum()",
         "with torch.no_grad():\n    self.last = x * 2\nreturn self.last.sum()",
-        "with torch.no_grad():\n    y = x * 2\n    return y.sum()",
+        "with torch.no_grad():\n    y = x * 2\n    return unknown(y)",
     ],
 )
 def test_what_no_grad_makes_and_cannot_be_stopped_by_name_is_named(body: str) -> None:

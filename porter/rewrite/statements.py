@@ -9,6 +9,7 @@ from porter import kinds as K
 from porter.comments import with_comments
 from porter.grammar import statement_edits
 from porter.guards import constant_of
+from porter.inflow import gives_numbers
 from porter.no_grad import assigned_tensors, returns_to_stop, unstopped
 from porter.nodes import walk
 from porter.program import absolute
@@ -260,12 +261,21 @@ class Statements(Calls):
 
     def _without_gradient(self, node: ast.With) -> list[Edit]:
         """The block one level to the left; tensors it makes carry no gradient, which stop_gradient says."""
-        if self._in_forward() and any(self._returns_tensor(n) for s in node.body for n in walk(s)):
-            self.report(node, "MSP205", "a return under no_grad in a forward method", "wrap the result in ops.stop_gradient by hand")
+        if self._in_forward():
+            returns = [n for s in node.body for n in walk(s) if isinstance(n, ast.Return) and self._returns_tensor(n)]
+            for returned in returns:
+                self.returns_stopped[id(returned)] = [p for p in _parts(returned) if K.is_tensor(self.kinds(p)) and not gives_numbers(p)]
+            if any(not K.is_tensor(self.kinds(p)) and not self._is_number(p) for r in returns for p in _parts(r)):
+                self.report(node, "MSP205", "a return under no_grad in a forward method", "wrap the result in ops.stop_gradient by hand")
         if not (self.functions and self._in_forward() and (self.classes or self._is_moved() or self._gives_tensors())):
             return self._without_header(node, [])
         self._report_unstopped(node)
         return self._without_header(node, assigned_tensors(self, node))
+
+    def _is_number(self, node: ast.expr) -> bool:
+        """Whether a value surely has no gradient: a number, an array, or what leaves the graph where it is made."""
+        cast = isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ("int", "float", "bool", "len", "str")
+        return cast or gives_numbers(node) or K.proven(self.kinds(node), frozenset({"int", "float", "bool", "str", "ndarray", "None", "Size"}))
 
     def _gives_tensors(self) -> bool:
         """Whether the function at hand gives tensors that its caller may differentiate."""
@@ -275,7 +285,7 @@ class Statements(Calls):
 
     def visit_Return(self, node: ast.Return) -> list[Edit]:
         """What a function under @no_grad gives carries no gradient."""
-        stopped = returns_to_stop(self, node)
+        stopped = returns_to_stop(self, node) or self.returns_stopped.get(id(node), [])
         if not stopped:
             return self.children(node)
         stop = self.spell("mindspore.ops.stop_gradient")
@@ -296,7 +306,7 @@ class Statements(Calls):
 
     def _returns_tensor(self, node: ast.AST) -> bool:
         """Whether a network's own code returns here, or other code returns a tensor, which a loss could use."""
-        return isinstance(node, ast.Return) and (bool(self.classes) or (node.value is not None and K.is_tensor(self.kinds(node.value))))
+        return isinstance(node, ast.Return) and node.value is not None and (bool(self.classes) or (node.value is not None and K.is_tensor(self.kinds(node.value))))
 
     def _without_header(self, node: ast.With, stopped: list[str], unless: ast.expr | None = None) -> list[Edit]:
         """The block one level to the left, and after it the names that carry no gradient (`unless` a condition holds)."""
@@ -331,6 +341,11 @@ class Statements(Calls):
         test = text if negated is not None else f"not {text}" if isinstance(held, ast.Name | ast.Attribute) else f"not ({text})"
         inner = pad + ("\t" if pad.startswith("\t") else "    ")
         return f"\n{pad}if {test}:" + "".join(f"\n{inner}{name} = {stop}({name})" for name in stopped)
+
+
+def _parts(node: ast.Return) -> list[ast.expr]:
+    """What a return gives, element by element."""
+    return node.value.elts if isinstance(node.value, ast.Tuple) else [node.value] if node.value is not None else []
 
 
 def _grad_mode(call: ast.expr) -> ast.expr | None:

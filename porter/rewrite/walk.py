@@ -55,6 +55,7 @@ class Walk:
         self.current_states: dict[int, str] = {}
         self.bound_first: dict[int, list[str]] = {}
         self.lines_before: dict[int, str] = {}
+        self.returns_stopped: dict[int, list[ast.expr]] = {}
         self.parents, self.taken = module.explored.parents, module.explored.bound
 
     def span(self, node: ast.AST) -> tuple[int, int]:
