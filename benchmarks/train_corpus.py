@@ -91,7 +91,7 @@ SCRIPTS = [
     example("vae", arguments="--batch-size 64", makers=(MNIST, data.empty("results"))),
     Script("word_language_model", *LANGUAGE, makers=WIKITEXT),
     # at its own rate of 1 torch parts from itself by a tenth within ten steps; numpy 1 does not know copy=None, and MindSpore does not run on numpy 2
-    example("siamese_network", arguments="--lr 0.01", makers=(MNIST,), edits=((", dtype=None, copy=None", ""),)),
+    example("siamese_network", arguments="--lr 0.001", makers=(MNIST,), edits=((", dtype=None, copy=None", ""),)),
     example("time_sequence_prediction", script="train.py", makers=(data.sine_waves(),), stand_ins=("matplotlib",),
             # the data is a numpy array, which torch.load takes since 2.6 only with this
             environment=(("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", "1"),), convert=("train.py",)),

@@ -29,7 +29,8 @@ def carrying_call(rewriter: Rewriter, call: ast.Call, seen: set[str]) -> bool:
     if isinstance(func, ast.Attribute):
         owner = K.without_none(rewriter.kinds(func.value))
         if owner and not owner & ANY:
-            return any(k.name == "object" and rewriter._is_cell(k.of) for k in owner) and not rewriter.table.get(f"torch.nn.Module.{func.attr}")
+            networks = any(k.name == "object" and rewriter._is_cell(k.of) for k in owner)
+            return networks and not rewriter.table.get(f"torch.nn.Module.{func.attr}") and _method_carries(rewriter, func.attr, seen)
         return isinstance(func.value, ast.Name) and func.value.id == "self" and bool(call.args)
     return isinstance(func, ast.Name) and bool(call.args)
 
@@ -47,6 +48,12 @@ def _carrying_kind(rewriter: Rewriter, kind: Kind, seen: set[str]) -> bool:
     if kind.name == "module_method":
         return kind.of == "forward"
     return kind.name in ("lambda", "partial")
+
+
+def _method_carries(rewriter: Rewriter, name: str, seen: set[str]) -> bool:
+    """Whether a method of a network whose class is not known may run it: what the program's own methods of that name do."""
+    methods = [m for cls in rewriter.program.classes.values() if (m := cls.methods.get(name)) is not None]
+    return not methods or any(_carrying_kind(rewriter, Kind("function", m.name), seen) for m in methods)
 
 
 def _plain_lambda(rewriter: Rewriter, func: ast.expr, seen: set[str]) -> bool:

@@ -89,3 +89,44 @@ def test_a_lambda_that_gives_data_carries_nothing() -> None:
     batch = "    draw = lambda: (style, style)\n    y, _ = draw()\n    losses = []\n"
     source = SOURCE.replace("    losses = []\n", batch).replace("judge(net(x))", "judge(net(x)) * y")
     assert convert_source(source).diagnostics == ()
+
+
+RECURRENT = """import torch
+from torch import nn, optim
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.rnn = nn.GRU(4, 4)
+
+    def forward(self, x, hidden):
+        return self.rnn(x, hidden)
+
+    def start(self, batch):
+        return BODY
+
+
+model = Net() if torch.rand(1) > 2 else torch.load("net.pt")
+
+
+def train(loader):
+    model.train()
+    optimizer = optim.SGD(model.parameters(), lr=0.1)
+    hidden = model.start(3)
+    for x in loader:
+        optimizer.zero_grad()
+        y, hidden = model(x, hidden)
+        hidden = hidden.detach()
+        loss = y.sum()
+        loss.backward()
+        optimizer.step()
+"""
+
+
+@pytest.mark.parametrize(
+    ("body", "codes"),
+    [("next(self.parameters()).new_zeros(1, batch, 4)", []), ("self(torch.zeros(2, batch, 4), None)[1]", ["MSP210"])],
+)
+def test_a_method_of_a_network_that_may_be_another_is_found_by_its_name(body: str, codes: list[str]) -> None:
+    assert [d.code for d in convert_source(RECURRENT.replace("BODY", body)).diagnostics if d.code == "MSP210"] == codes
