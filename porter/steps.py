@@ -194,12 +194,12 @@ class StepFinder:
                                   if s.role in ("step", "scaler.step") and self._before(s.place, chosen))])  # fmt: skip
         own = [i for i in slices if i > barrier]
         carrying = [i for i in own if self._carries(chosen.block[i])]
-        if not carrying and not whole:
+        again = [chosen.block[i] for i in slices if i <= barrier and self._depends_on_carrying(chosen, slices, i)]
+        if not carrying and not whole and chosen.block is not step.place.block:
             self._refuse(step, "its forward pass lies before another step")
             return
-        again = [chosen.block[i] for i in slices if i <= barrier and self._depends_on_carrying(chosen, slices, i)]
         first = carrying[0] if carrying else chosen.index
-        region = chosen.block[first : max(own, default=first - 1 if whole else first) + 1]
+        region = chosen.block[first : max(own, default=first - 1) + 1] if carrying or whole else []
         problem = self._problem(region, again) or self._kept_problem(region, again) or self._outer_problem(step, chain, chosen, needed, region)
         if problem:
             self._refuse(step, problem)

@@ -176,7 +176,8 @@ class Training:
     def _definition(self, step: Backward, column: int) -> str:
         pad, inner = self.char * column, self.char * (column + self.step)
         forward, grad, _ = step.names
-        body = "".join(self._moved(nodes, column + self.step) for nodes in (step.again, step.region) if nodes)
+        parts = [*([s] for s in step.again), *([step.region] if step.region else [])]
+        body = "".join(self._moved(nodes, column + self.step) for nodes in parts)
         loss = self._loss_text(step)
         returned = ", ".join([loss, *_aux(step)])
         rewriter, spell = self.rewriter, self.rewriter.spell
