@@ -276,9 +276,16 @@ def _is_limited(bench: Bench, case: Case) -> bool:
         for parameter in bench.row.torch.parameters or ():
             if parameter.name not in given and parameter.default is not None:
                 given[parameter.name] = eval(parameter.default, known)
-        return any(eval(limit.when, known | given) for limit in bench.row.limits)
-    except Exception:  # arguments that stand on names of the example, or a limit that these arguments do not fit
-        return any(limit.when == "True" for limit in bench.row.limits)
+    except Exception:  # arguments that stand on names of the example
+        given = {}
+    return any(_holds(limit.when, known | given) for limit in bench.row.limits)
+
+
+def _holds(condition: str, names: dict[str, Any]) -> bool:
+    try:
+        return bool(eval(condition, names))
+    except Exception:  # a limit that these arguments do not fit
+        return False
 
 
 def _arguments(bench: Bench, case: Case) -> dict[str, ast.expr]:
