@@ -146,6 +146,14 @@ class Program:
         return cached
 
     @property
+    def names_infinity(self) -> bool:
+        """Whether any module names infinity, with which a row of scores may be masked as a whole."""
+        cached: bool | None = getattr(self, "_names_infinity", None)
+        if cached is None:
+            cached = self._names_infinity = any(_INFINITY.search(m.data) for m in self.modules.values())
+        return cached
+
+    @property
     def names_return_indices(self) -> bool:
         """Whether any module asks a pool for its indices, or might by a name of its own."""
         cached: bool | None = getattr(self, "_names_return_indices", None)
@@ -388,6 +396,7 @@ class Program:
 
 _COMPLEX = re.compile(rb"fft|stft|[Cc]omplex|cfloat|cdouble|chalf|polar|eigvals?\b|\d[jJ]\b|\.real\b|\.imag\b|\.angle\b")
 
+_INFINITY = re.compile(rb"\binf\b|[Ii]nfinity|NINF")
 _BYTES = re.compile(rb"uint8|\.byte\b|ByteTensor")
 
 

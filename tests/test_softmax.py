@@ -92,3 +92,57 @@ def test_a_single_entry_does_not_spoil_later_gradients(tmp_path: Path, traced: b
 
 def test_mindspore_s_own_softmax_is_spoiled(tmp_path: Path) -> None:
     assert np.abs(gradient(tmp_path, "control") - expected()).max() > 0.05
+
+
+MASKED = """
+import torch
+from torch import nn
+import torch.nn.functional as F
+
+
+class Net(nn.Module):
+    def forward(self, x):
+        return F.softmax(x.masked_fill(x > 5, float("-inf")), dim=-1)
+"""
+
+RUN_MASKED = """
+import json
+import sys
+
+import mindspore as ms
+import numpy as np
+from mindspore import ops
+
+x = ms.Tensor(np.array(json.loads(sys.argv[1]), np.float32))
+if sys.argv[2] == "control":
+    result = ops.softmax(x.masked_fill(x > 5, float("-inf")), -1)
+else:
+    from ported import Net
+
+    result = Net()(x)
+print(json.dumps(result.asnumpy().tolist()))
+"""
+
+
+def shares(folder: Path, what: str, x: np.ndarray) -> np.ndarray:
+    (folder / "run.py").write_text(RUN_MASKED)
+    command = [sys.executable, "run.py", json.dumps(x.tolist()), what]
+    run = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300)
+    assert run.returncode == 0, run.stderr
+    return np.array(json.loads(run.stdout.splitlines()[-1]), np.float32)
+
+
+@pytest.mark.parametrize("traced", [False, True])
+def test_a_row_that_is_masked_as_a_whole_leaves_the_others_alone(tmp_path: Path, traced: bool) -> None:
+    x = np.random.default_rng(5).normal(size=(4, 5)).astype(np.float32)
+    x[1] = 9
+    space: dict[str, type[torch.nn.Module]] = {}
+    exec(MASKED, space)
+    wanted = space["Net"]()(torch.tensor(x)).numpy()
+    (tmp_path / "net.py").write_text(MASKED)
+    facts = trace("net:Net()", ("float32[4,5]",), (tmp_path / "net.py",)) if traced else None
+    result = convert_source(MASKED, path="net.py", facts=facts)
+    (tmp_path / "ported.py").write_text(result.text)
+    (tmp_path / "ms_extras.py").write_text(result.extras)
+    np.testing.assert_allclose(shares(tmp_path, "ported", x), wanted, rtol=1e-5, atol=1e-6)
+    assert np.nanmax(np.abs(shares(tmp_path, "control", x) - wanted)) > 0.1  # MindSpore's own gives zeros for later rows

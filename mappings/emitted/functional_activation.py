@@ -34,12 +34,21 @@ def softmax_dim(ndim):
 
 
 def softmax(input, dim, dtype=None):
-    """torch.softmax; once ops.softmax was differentiated over a single entry, its next gradients on CPU are wrong in PYNATIVE mode.
-
-    So they are once it was given a tensor without elements.
-    """
+    """torch.softmax: NaN where all along an axis is minus infinity; there ops.softmax on CPU spoils other rows too."""
     if dtype is not None:
         input = input.astype(dtype)
+    if 0 in input.shape or input.ndim == 0:
+        return finite_softmax(input, dim)
+    hidden = ops.amax(input, dim, True) == float('-inf')
+    return ops.where(hidden, float('nan'), finite_softmax(ops.where(hidden, 0.0, input), dim))
+
+
+def finite_softmax(input, dim):
+    """The softmax of scores of which some are more than minus infinity along every axis.
+
+    Once ops.softmax was differentiated over a single entry, its next gradients on CPU are wrong in PYNATIVE mode, and so
+    they are once it was given a tensor without elements.
+    """
     if 0 in input.shape:
         return input
     if input.ndim and input.shape[dim] == 1:

@@ -5,7 +5,7 @@ import math
 import mindspore
 from mindspore import ops
 
-from mappings.emitted.functional_activation import softmax
+from mappings.emitted.functional_activation import finite_softmax, softmax
 
 
 def scaled_dot_product_attention(query, key, value, attn_mask=None, dropout_p=0.0, is_causal=False, scale=None,
@@ -21,7 +21,7 @@ def scaled_dot_product_attention(query, key, value, attn_mask=None, dropout_p=0.
     if is_causal:
         past = ops.ones((query.shape[-2], key.shape[-2]), mindspore.int32).tril().astype(mindspore.bool_)
         scores = masked_scores(scores, past)
-    weights = softmax(scores, -1) if attn_mask is None and not is_causal else masked_softmax(scores)
+    weights = finite_softmax(scores, -1) if attn_mask is None and not is_causal else masked_softmax(scores)
     if dropout_p > 0:
         weights = ops.dropout(weights, p=dropout_p) if dropout_p < 1 else ops.zeros_like(weights)
     return ops.matmul(weights, value)
@@ -37,7 +37,7 @@ def masked_scores(scores, mask):
 def masked_softmax(scores):
     """The softmax of scores; zeros where all of a row are minus infinity, as in torch's attention."""
     hidden = ops.amax(scores, -1, True) == float('-inf')
-    return ops.where(hidden, 0.0, softmax(ops.where(hidden, 0.0, scores), -1))
+    return ops.where(hidden, 0.0, finite_softmax(ops.where(hidden, 0.0, scores), -1))
 
 
 def repeated_heads(tensor, count):

@@ -6,7 +6,7 @@ import mindspore
 import mindspore.common.initializer as initializers
 from mindspore import Parameter, nn, ops
 
-from mappings.emitted.functional_activation import softmax
+from mappings.emitted.functional_activation import finite_softmax, softmax
 from mappings.emitted.functional_attention import masked_softmax
 from mappings.emitted.nn_containers import ModuleList
 from mappings.emitted.nn_normalization import LayerNorm
@@ -139,9 +139,12 @@ class MultiheadAttention(nn.Cell):
             added = added + 1
         scores = ops.matmul(self.heads(q) * self.head_dim**-0.5, self.heads(k).swapaxes(-2, -1))
         mask = self.mask(key_padding_mask, attn_mask, batch, target, added, scores.dtype)
-        scores = scores if mask is None else scores + mask
-        # torch without weights to show gives zeros where all is masked, and NaN else
-        weights = softmax(scores, -1) if need_weights or mask is None else masked_softmax(scores)
+        if mask is None:
+            weights = finite_softmax(scores, -1)
+        elif need_weights:
+            weights = softmax(scores + mask, -1)
+        else:  # torch then gives zeros where all is masked
+            weights = masked_softmax(scores + mask)
         if self.training and self.dropout > 0:
             weights = ops.dropout(weights, p=self.dropout)
         out = ops.matmul(weights, self.heads(v)).swapaxes(1, 2).reshape(batch, target, self.embed_dim)

@@ -194,9 +194,12 @@ class Binding(Walk):
         return {**facts, "in_hw": Argument(ANY, next(iter(seen)))} if len(seen) == 1 else facts
 
     def _may_be_single(self, bound: dict[str, Argument], entering: frozenset[tuple[int, ...]]) -> bool:
-        """Whether the axis `dim` of a call's input may have one entry, where the gradient of a softmax on CPU goes wrong."""
+        """Whether the axis `dim` of a call's input may have one entry, where the gradient of a softmax on CPU goes wrong, or may be
+        minus infinity alone, where its values do."""
         if "dim" not in bound or self.target in ("Ascend", "GPU"):
             return False
+        if self.program.names_infinity:
+            return True
         tensor = bound.get("input", bound.get("self"))
         shapes = tensor.shapes if tensor is not None else entering
         axis = bound["dim"].constant
