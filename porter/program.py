@@ -570,11 +570,11 @@ def _index(program: Program, module: Module) -> None:
     for node in _module_level(module.tree.body):
         if isinstance(node, ast.Import):
             for alias in node.names:
+                top = alias.name.partition(".")[0]
                 if alias.asname:
-                    module.imports[alias.asname] = alias.name
+                    module.imports[alias.asname] = _beside(program, module, alias.name)
                 else:
-                    top = alias.name.partition(".")[0]
-                    module.imports[top] = top
+                    module.imports[top] = _beside(program, module, alias.name).removesuffix(alias.name[len(top) :])
         elif isinstance(node, ast.ImportFrom):
             _index_from(program, module, node, fallback=id(node) in fallbacks)
         elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
@@ -606,6 +606,8 @@ def _index_inner(program: Program, module: Module) -> None:
             if name not in module.bound and program.is_torch(qualified):
                 module.imports.setdefault(name, qualified)
         source = absolute(module, node) if isinstance(node, ast.ImportFrom) else ""
+        if isinstance(node, ast.ImportFrom) and not node.level:
+            source = _beside(program, module, source)
         if isinstance(node, ast.ImportFrom) and source in program.modules:
             for alias in node.names:
                 own.setdefault(alias.asname or alias.name, set()).add(f"{source}.{alias.name}")
@@ -623,13 +625,19 @@ def absolute(module: Module, node: ast.ImportFrom) -> str:
     return ".".join([*parts, *([node.module] if node.module else [])])
 
 
+def _beside(program: Program, module: Module, name: str) -> str:
+    """The module that an absolute name means: a script imports those beside it by their bare names."""
+    if name and module.package and name.partition(".")[0] not in program.modules:
+        beside = f"{module.package}.{name}"
+        if beside in program.modules:
+            return beside
+    return name
+
+
 def _index_from(program: Program, module: Module, node: ast.ImportFrom, *, fallback: bool = False) -> None:
     source = absolute(module, node)
-    # a script beside its modules imports them by their bare names
-    if not node.level and source and source.partition(".")[0] not in program.modules and module.package:
-        beside = f"{module.package}.{source}"
-        if beside in program.modules:
-            source = beside
+    if not node.level:
+        source = _beside(program, module, source)
     for alias in node.names:
         if alias.name == "*":
             module.stars.append(source)

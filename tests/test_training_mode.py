@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from test_training import ported_module, torch_module
 
-from porter.convert import convert_source
+from porter.convert import convert_source, convert_tree
 
 HEAD = """
 import torch
@@ -67,3 +67,16 @@ def test_a_network_is_made_in_training_mode(made: str, tmp_path: Path) -> None:
 def test_a_network_that_only_predicts_is_left_alone() -> None:
     source = (HEAD % "used, other = Net(), Net()").replace("loss.backward()", "pass")
     assert ".set_train()" not in convert_source(source).text
+
+
+@pytest.mark.parametrize("imports, made", [("import parts", "parts.Net()"), ("import parts as p", "p.Net()"), ("from parts import Net", "Net()")])
+def test_a_network_of_a_file_beside_the_script_is_known(imports: str, made: str) -> None:
+    """Several folders of scripts, each with modules of the same names."""
+    parts = (HEAD % "used = Net()").partition("class Holder")[0]
+    script = f"import torch\n{imports}\n\nnet = {made}\noptimizer = torch.optim.SGD(net.parameters(), lr=0.1)\nfor _ in range(2):\n"
+    script += "    loss = net(torch.ones(2, 3)).sum()\n    optimizer.zero_grad()\n    loss.backward()\n    optimizer.step()\n"
+    sources = {f"{folder}/{name}": text for folder in ("one", "two") for name, text in (("parts.py", parts), ("train.py", script))}
+    tree = convert_tree(sources)
+    assert not tree.diagnostics
+    for folder in ("one", "two"):
+        assert f"net = {made}.set_train()" in tree.files[f"{folder}/train.py"]
