@@ -61,7 +61,7 @@ def batch_norm(input, running_mean, running_var, weight=None, bias=None, trainin
     if not training:
         centred = wide - running_mean.reshape(shape)
         result = per_channel(centred * ops.rsqrt(widened(running_var).reshape(shape) + eps), weight, bias)
-        return narrowed(result, input)
+        return result.astype(input.dtype)
     axes = (0,) + tuple(range(2, input.ndim))
     mean = ops.mean(wide, axes, True)
     centred = wide - mean

@@ -17,11 +17,26 @@ def normal_noise(shape, dtype):
     return ops.randn(*shape, dtype=dtype).reshape(shape)
 
 
+def _both(one, other):
+    """Two parameters as tensors; a number has the dtype of the floating tensor beside it."""
+    first, second = _floating(one), _floating(other)
+    if not isinstance(one, Tensor) and second.is_floating_point():
+        first = first.astype(second.dtype)
+    elif not isinstance(other, Tensor) and first.is_floating_point():
+        second = second.astype(first.dtype)
+    return first, second
+
+
+def _smallest(dtype):
+    """How near to 0 and 1 torch lets probabilities of a dtype come: its distance of 1 to the next number."""
+    return {mindspore.float64: 2.0**-52, mindspore.float16: 2.0**-10}.get(dtype, 2.0**-23)
+
+
 class Normal:
     """torch.distributions.Normal."""
 
     def __init__(self, loc, scale, validate_args=None):
-        self.loc, self.scale = _floating(loc), _floating(scale)
+        self.loc, self.scale = _both(loc, scale)
         self.batch_shape = (self.loc + self.scale).shape
 
     @property
@@ -61,7 +76,7 @@ class Uniform:
     """torch.distributions.Uniform."""
 
     def __init__(self, low, high, validate_args=None):
-        self.low, self.high = _floating(low), _floating(high)
+        self.low, self.high = _both(low, high)
         self.batch_shape = (self.low + self.high).shape
 
     @property
@@ -89,7 +104,7 @@ class Bernoulli:
     def __init__(self, probs=None, logits=None, validate_args=None):
         logits = None if logits is None else _floating(logits)
         self.probs = ops.sigmoid(logits) if probs is None else _floating(probs)
-        limit = 1.1920928955078125e-07
+        limit = _smallest(self.probs.dtype)
         clamped = ops.clamp(self.probs, limit, 1 - limit)
         self.logits = ops.log(clamped) - ops.log1p(-clamped) if logits is None else logits
         self.batch_shape = self.probs.shape
@@ -118,7 +133,7 @@ class Categorical:
             self.probs = ops.exp(self.logits)
         else:
             self.probs = probs / ops.sum(probs, -1, True)
-            limit = 1.1920928955078125e-07
+            limit = _smallest(self.probs.dtype)
             self.logits = ops.log(ops.clamp(self.probs, limit, 1 - limit))
         self.batch_shape = self.probs.shape[:-1]
 
