@@ -166,9 +166,7 @@ def _is_bound_once(module: Module, name: str) -> bool:
         for n in walk(module.tree)
         if isinstance(n, ast.Name) and n.id == name and not isinstance(n.ctx, ast.Load)
     ]
-    return sum(not isinstance(parents.get(id(n)), ast.AugAssign) for n in stored) == 1 and not any(
-        isinstance(n, ast.arg) and n.arg == name for n in walk(module.tree)
-    )
+    return sum(not isinstance(parents.get(id(n)), ast.AugAssign) for n in stored) == 1
 
 
 def _is_trained(program: Program, module: Module, name: str, value: ast.expr) -> bool:

@@ -8,11 +8,12 @@ from __future__ import annotations
 import ast
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from porter import kinds as K
 from porter.activations import InPlaceLayers, asks_inplace
-from porter.nodes import walk
+from porter.nodes import dotted_text, walk
 
 if TYPE_CHECKING:
     from porter.infer import Inference
@@ -183,7 +184,15 @@ class _Followed:
         """Whether the port gives the same object its new values, as it does with parameters: every name shows them."""
         if isinstance(holder, ast.Attribute) and holder.attr == "data":
             return True
+        if isinstance(holder, ast.Attribute) and holder.attr == "grad" and not self.names_gradients:
+            holder = holder.value  # the parameter is given the new gradient, under all of its names
         return K.names(K.without_none(self.kinds(holder))) == {"Parameter"}
+
+    @cached_property
+    def names_gradients(self) -> bool:
+        """Whether some statement gives a gradient a name of its own, which would not see it changed."""
+        assigned = [n.value for n in walk(self.module.tree) if isinstance(n, ast.Assign)]
+        return any((dotted_text(v) or "").endswith((".grad", ".grad.data")) for v in assigned)
 
     def is_inplace_function(self, name: str) -> bool:
         return (
@@ -305,7 +314,7 @@ class _Followed:
     def augmented(self, node: ast.AugAssign) -> None:
         added = self.value(node.value)
         path = _path(node.target)
-        if path is None:
+        if path is None or (not self.owner and self.keeps_object(node.target)):
             return
         kinds, operand = self.kinds(node.target), self.kinds(node.value)
         tokens = self.held.get(path, frozenset({Token(f"attribute {path}")}) if "." in path else NONE)

@@ -360,16 +360,18 @@ class StepFinder:
     def _leaves_in(self, nodes: Iterable[ast.AST]) -> set[str]:
         """The leaves that statements compute from, in functions of this module that they call too."""
         found: set[str] = set()
-        pending, seen = list(nodes), set[str]()
+        pending: list[tuple[ast.AST, set[str]]] = [(n, parameter_names(self.node)) for n in nodes]
+        seen = set[str]()
         while pending:
-            node = pending.pop()
-            found |= self.leaves.read(names_read(node))
+            node, given = pending.pop()
+            found |= self.leaves.read(n for n in names_read(node) if n.partition(".")[0] not in given)
             for called in (n.func for n in walk(node) if isinstance(n, ast.Call)):
                 for kind in self._kinds(called) if isinstance(called, ast.Name | ast.Attribute) else ():
                     function = self.rewriter.program.functions.get(kind.of) if kind.name in ("function", "bound") else None
                     if function is not None and kind.of not in seen and function.module is self.rewriter.module:
                         seen.add(kind.of)
-                        pending += function.node.body if isinstance(function.node.body, list) else [function.node.body]
+                        body = function.node.body if isinstance(function.node.body, list) else [function.node.body]
+                        pending += [(n, parameter_names(function.node)) for n in body]
         return found
 
     def _own_leaves(self, step: Backward) -> list[str]:

@@ -221,3 +221,43 @@ def test_the_flag_of_an_input_that_nobody_asks_goes() -> None:
     assert not result.diagnostics and "ideas = ops.ones((4, 3))" in result.text
     assert convert_source(IDEAS + "    print(ideas.grad)\n").text.count("Parameter") or convert_source(IDEAS + "    print(ideas.grad)\n").diagnostics
     assert convert_source(IDEAS.replace("    optimizer.step()", "    optimizer.step()\n    x = ideas.grad_fn")).diagnostics
+
+
+PASSED = """
+import torch
+
+w = torch.full((2, 1), 0.25, requires_grad=True)
+b = torch.zeros(1, requires_grad=True)
+
+
+def linear(X, w, b):
+    return torch.matmul(X, w) + b
+
+
+def squared(y_hat, y):
+    return (y_hat - y.reshape(y_hat.shape)) ** 2 / 2
+
+
+def sgd(params, lr, batch_size):
+    with torch.no_grad():
+        for param in params:
+            param -= lr * param.grad / batch_size
+            param.grad.zero_()
+
+
+data = torch.arange(24.0).reshape(12, 2) / 24
+net, loss = linear, squared
+losses = []
+for i in range(0, 12, 4):
+    x, y = data[i : i + 4], data[i : i + 4, :1] * 2 + 1
+    l = loss(net(x, w, b), y)
+    l.sum().backward()
+    sgd([w, b], 0.1, 4)
+    with torch.no_grad():
+        losses.append(float(loss(net(data, w, b), data[:, :1]).mean()))
+"""
+
+
+def test_leaves_are_handed_to_functions_that_train_them(tmp_path: Path) -> None:
+    ported = ported_module(PASSED, tmp_path, "leaf_passed")
+    np.testing.assert_allclose(ported.losses, torch_module(PASSED, "leaf_passed").losses, rtol=1e-4, atol=1e-6)
