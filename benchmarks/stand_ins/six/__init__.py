@@ -1,1 +1,0 @@
-"""The part of six that super_resolution imports."""

@@ -1,4 +1,0 @@
-import urllib.request
-from urllib import request
-
-__all__ = ["request", "urllib"]
