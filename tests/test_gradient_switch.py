@@ -79,7 +79,7 @@ def test_a_switch_around_a_training_step_goes() -> None:
     """
     text = convert_source(textwrap.dedent(source), path="train.py").text
     assert "with " not in text
-    assert '            loss, grads = grad_fn(inputs, labels)\n            if phase == "train":\n' in text
+    assert '            if phase == "train":\n                loss, grads = grad_fn(inputs, labels)\n            else:\n' in text
 
 
 def test_a_switch_whose_argument_a_star_gives_is_named() -> None:

@@ -127,8 +127,6 @@ def random_numbers(generator=None):
     """numpy's random numbers: those that mindspore.set_seed seeds, or a stream of a generator's own seed."""
     if generator is None:
         return np.random.mtrand._rand
-    if not hasattr(generator, "numbers"):
-        generator.numbers = np.random.RandomState(generator.initial_seed() % 2**32)
     return generator.numbers
 
 
@@ -1659,6 +1657,8 @@ def set_device(device):
 
 def topk(input, k, dim=-1, largest=True, sorted=True, *, out=None):
     """torch.topk, with int64 indices."""
+    if input.ndim == 0:
+        return input, ops.zeros((), mindspore.int64)
     values, indices = ops.topk(input, k, dim=dim, largest=largest, sorted=True)
     return values, indices.astype(mindspore.int64)
 
