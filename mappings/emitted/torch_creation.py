@@ -41,6 +41,8 @@ def as_tensor(data, dtype=None, device=None):
     """torch.as_tensor."""
     if isinstance(data, Tensor):
         return data if dtype is None else data.astype(dtype)
+    if isinstance(data, (list, tuple, int, float, bool)):  # a graph knows no range to ask for
+        return mindspore.tensor(data, dtype)
     return mindspore.tensor(list(data) if isinstance(data, range) else data, dtype)
 
 
