@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import sys
 from collections.abc import Iterable
@@ -50,6 +51,7 @@ def convert(
         check_output(output, sources, force=force)
     facts = _traced(trace_spec, inputs, sources) if trace_spec else None
     tree = convert_tree(texts, table=load_own(mappings), target=target, facts=facts, fuse=fuse, style=form, package=package_of(sources))
+    gc.freeze()  # this process ends soon: the trees are not worth looking through again
     if diff:
         click.echo(unified_diff(texts, tree), nl=False)
     elif output is not None and not check:

@@ -85,7 +85,7 @@ def _find(program: Program, module: Module) -> Leaves:
             and value.func.id in makers
         ):
             calls = _returned(program, module, makers[value.func.id])
-        made = calls or (isinstance(value, ast.Call) and program.dotted(module, value.func) == PARAMETER)
+        made = calls or (isinstance(value, ast.Call) and _is_parameter(program, module, value.func))
         if (
             made
             and _in_plain_code(module, node)
@@ -104,13 +104,20 @@ def _find(program: Program, module: Module) -> Leaves:
     return found
 
 
+def _is_parameter(program: Program, module: Module, func: ast.expr) -> bool:
+    written = isinstance(func, ast.Name) or (isinstance(func, ast.Attribute) and func.attr == "Parameter")
+    return written and program.dotted(module, func) == PARAMETER
+
+
 def _flagged(program: Program, module: Module, value: ast.expr) -> list[ast.Call]:
     """The call itself, where it makes a tensor that asks for a gradient."""
     if not isinstance(value, ast.Call):
         return []
-    name = program.dotted(module, value.func) or ""
     flag = next((k.value for k in value.keywords if k.arg == "requires_grad"), None)
-    if not (isinstance(flag, ast.Constant) and flag.value is True) or not name.startswith("torch."):
+    if not (isinstance(flag, ast.Constant) and flag.value is True):
+        return []
+    name = program.dotted(module, value.func) or ""
+    if not name.startswith("torch."):
         return []
     rows = program.table.rows.get(name, ())
     return (

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 MODULE = "torch.nn.Module"
 CONTAINERS = frozenset({"torch.nn.Sequential", "torch.nn.ModuleList", "torch.nn.ModuleDict"})
 PARALLEL = frozenset({"torch.nn.DataParallel", "torch.nn.parallel.DistributedDataParallel"})
+_HOLDERS = (
+    ast.Call, ast.Tuple, ast.List, ast.Set, ast.Dict, ast.IfExp, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp,
+)  # fmt: skip
 SAME_MODULE = frozenset({"to", "cuda", "cpu", "float", "double", "half", "apply", "requires_grad_", "type"})
 
 
@@ -28,7 +31,7 @@ def needs_training_mode(rewriter: Rewriter, node: ast.Assign) -> bool:
 
 def needing_training_mode(rewriter: Rewriter, node: ast.Assign | ast.AnnAssign | ast.Expr | ast.Return) -> list[ast.Call]:
     """The networks that a statement makes inside of its value, and that must say `.set_train()`: `a, b = Net(), Net()`."""
-    if node.value is None or not _training_scopes(rewriter) or _in_cell(rewriter):
+    if not isinstance(node.value, _HOLDERS) or not _training_scopes(rewriter) or _in_cell(rewriter):
         return []
     inner = [c for c in _calls_inside(rewriter, node.value) if not (c is node.value and not isinstance(node, ast.AnnAssign))]
     return [c for c in inner if _makes_network(rewriter, c) and _is_missing(rewriter, c)]

@@ -185,7 +185,7 @@ class Program:
             cached = self._strings = list(found)
         return cached
 
-    @property
+    @cached_property
     def goes_backward(self) -> bool:
         """Whether any of its files calls `.backward()`."""
         return any(module.has(b".backward(") for module in self.modules.values())

@@ -97,7 +97,7 @@ class Training:
             return []
         if id(node) in self.removed:
             return self.rewriter._statement(node, "")
-        if isinstance(node, ast.Assign | ast.AnnAssign | ast.Expr | ast.Return) and id(node) not in self.switched:
+        if self.rewriter.program.goes_backward and isinstance(node, ast.Assign | ast.AnnAssign | ast.Expr | ast.Return) and id(node) not in self.switched:
             made = needing_training_mode(self.rewriter, node)
             if made:
                 return self._with_training_mode(node, made)
@@ -126,7 +126,7 @@ class Training:
 
     def _assignment(self, node: ast.Assign) -> list[Edit] | None:
         edits = vanishing(self.rewriter, node)
-        if not needs_training_mode(self.rewriter, node):
+        if not self.rewriter.program.goes_backward or not needs_training_mode(self.rewriter, node):
             return edits
         end = self.rewriter.span(node)[1]
         text = ".set_train()"

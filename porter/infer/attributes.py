@@ -133,9 +133,9 @@ class Attributes(Narrowing):
         if kind.of == "torch.nn.ModuleDict" and kind.items and not self.table.get(f"torch.nn.Module.{name}"):
             return kind.items[kind.fields.index(name) if name in kind.fields else 0]
         if kind.of not in self.program.classes:
-            methods = self.table.get(f"{kind.of}.{name}") if not self._is_module(kind.of) else ()
-            if methods and methods[0].kind == "method":
-                return one("bound", methods[0].name, (frozenset({kind}),))
+            if not self._is_module(kind.of):
+                methods = self.table.get(f"{kind.of}.{name}")
+                return one("bound", methods[0].name, (frozenset({kind}),)) if methods and methods[0].kind == "method" else ANY
             return (self._held_by_bare(name) if kind.of == BARE else NOTHING) or self._module_member(kind.of, name)
         if name == "__class__":
             return one("class", kind.of)

@@ -19,7 +19,7 @@ CONTAINERS = frozenset({"torch.nn.Sequential", "torch.nn.ModuleList", "torch.nn.
 GROWING = frozenset({"add_module", "register_module", "append", "extend", "insert", "pop", "__setitem__"})
 
 
-@dataclass
+@dataclass(slots=True)
 class Scope:
     """Where an expression stands: module, function, class, and what its names hold at this point."""
 
@@ -31,7 +31,7 @@ class Scope:
     alive: bool = True
 
 
-@dataclass
+@dataclass(slots=True)
 class Call:
     node: ast.Call
     positional: list[Kinds]
