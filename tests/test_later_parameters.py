@@ -10,6 +10,8 @@ import pytest
 import torch
 from conftest import Sides
 
+from porter.convert import convert_source
+
 SOURCE = """import torch
 from torch import nn
 
@@ -83,3 +85,13 @@ def test_where_nothing_changes_the_gradient_function_is_mindspores(sides: Callab
     assert "ms_extras.value_and_grad" in sides(SOURCE).text
     plain = before[: before.index("def by_hand")].replace('optimizer.no__group({"params": net.first.parameters(), "lr": 0.01})', "pass")
     assert "grad_fn = mindspore.value_and_grad(forward_fn, None, optimizer.parameters)" in sides(plain).text
+
+
+def test_an_input_whose_gradient_is_read_is_named() -> None:
+    source = (
+        "import torch\n\n\ndef attack(net, x: torch.Tensor, y):\n    x.requires_grad = True\n    loss = ((net(x) - y) ** 2).mean()\n"
+        "    loss.backward()\n    return x + 0.1 * x.grad.sign()\n"
+    )
+    assert ("MSP201", 5) in [(d.code, d.location.line) for d in convert_source(source, path="net.py").diagnostics]
+    unread = source.replace("x.grad", "x")
+    assert not [d for d in convert_source(unread, path="net.py").diagnostics if d.code == "MSP201"]

@@ -61,6 +61,8 @@ class Attributes(References):
         if self._is_initialized(node) and not self._has_one_name(node.attr, base):
             layer = self.splice(*self.span(node.value), inner)
             return self.replace(node, f"{self.spell('emitted.layer_parameter')}({layer}, '{node.attr}')")
+        if node.attr == "requires_grad" and isinstance(node.ctx, ast.Store) and K.proven(base, frozenset({"Tensor"})):
+            self._name_wanted_gradient(node)
         if node.attr == "forward" and (not base or base & ANY) and self._only_networks_forward:
             return [*inner, self._attribute_name(node, RENAMED_METHODS[node.attr])]
         if not base:
@@ -111,6 +113,12 @@ class Attributes(References):
         if node.attr not in ("weight", "bias") or not isinstance(call, ast.Call) or not call.args or call.args[0] is not node:
             return False
         return (self.program.dotted(self.module, call.func) or "").startswith("torch.nn.init.")
+
+    def _name_wanted_gradient(self, node: ast.Attribute) -> None:
+        """`x.requires_grad = True` of an input whose gradient is read: it would find no gradient when it runs."""
+        if self.module.has(f"{ast.unparse(node.value)}.grad".encode()):
+            row = self.table.get("torch.Tensor.requires_grad_")[0]
+            self.report(node, "MSP201", f"{row.name}: {row.require[0].otherwise}", row.require[0].help, row, symbol=row.name)
 
     def _has_one_name(self, attribute: str, base: Kinds) -> bool:
         """Whether all layers that a value may be have one name for a parameter, as far as they are known."""
