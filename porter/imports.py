@@ -20,9 +20,13 @@ def with_imports(text: str, module: Module, program: Program, needs: Needs) -> s
     text, lines = _behind_stars(text, tree, lines, module, program)
     text, lines = _behind_paths(text, tree, lines, module)
     at, indent_break = _place(text, tree.body, module, program)
+    return _inserted(text, at, lines, indent_break)
+
+
+def _inserted(text: str, at: int, lines: list[str], after: str = "") -> str:
+    """A text with lines before the line `at`, counted from 0, and something between them and the rest."""
     parts = io.StringIO(text).readlines()
-    block = "".join(line + "\n" for line in lines)
-    return "".join(parts[:at]) + block + indent_break + "".join(parts[at:])
+    return "".join([*parts[:at], *(f"{line}\n" for line in lines), after, *parts[at:]])
 
 
 def _behind_stars(text: str, tree: ast.Module, lines: list[str], module: Module, program: Program) -> tuple[str, list[str]]:
@@ -36,8 +40,7 @@ def _behind_stars(text: str, tree: ast.Module, lines: list[str], module: Module,
     if not others or not late or not stars:
         return text, lines
     at = stars[-1].end_lineno or 0
-    parts = io.StringIO(text).readlines()
-    return "".join([*parts[:at], *(f"{line}\n" for line in late), *parts[at:]]), [line for line in lines if line not in late]
+    return _inserted(text, at, late), [line for line in lines if line not in late]
 
 
 def _behind_paths(text: str, tree: ast.Module, lines: list[str], module: Module) -> tuple[str, list[str]]:
@@ -50,8 +53,7 @@ def _behind_paths(text: str, tree: ast.Module, lines: list[str], module: Module)
     if own is None or not any("sys.path" in ast.unparse(n) for n in tree.body if n.lineno < own.lineno):
         return text, lines
     at = own.lineno - 1
-    parts = io.StringIO(text).readlines()
-    return "".join([*parts[:at], *(f"{line}\n" for line in late), *parts[at:]]), [line for line in lines if line not in late]
+    return _inserted(text, at, late), [line for line in lines if line not in late]
 
 
 def _import_lines(module: Module, program: Program, needs: Needs, taken: set[str]) -> list[str]:

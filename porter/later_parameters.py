@@ -17,9 +17,9 @@ def may_change(program: Program, step: Backward) -> bool:
     """Whether the parameters that a step differentiates may be others at a later turn of the loop around it."""
     if step.anchor is None:
         return False  # its gradient function is made where it is called
-    grown = bool(step.optimizers) and any(m.has(b"add_param_group") for m in program.modules.values())
+    grown = bool(step.optimizers) and program.has(b"add_param_group")
     # an optimizer keeps its parameters, whether they train or not; a network's own are those that train
-    switched = bool(step.watched or not step.optimizers) and any(m.has(b"requires_grad") for m in program.modules.values())
+    switched = bool(step.watched or not step.optimizers) and program.has(b"requires_grad")
     if not grown and not switched:
         return False
     return any((grown and _is_growth(n)) or (switched and _is_switch(n)) for n in _running(program, step.anchor))
@@ -35,7 +35,7 @@ def _running(program: Program, loop: ast.stmt) -> Iterator[ast.AST]:
     seen: set[str] = set()
     waiting: list[ast.AST] = [loop]
     while waiting:
-        nodes = list(walk(waiting.pop()))
+        nodes = walk(waiting.pop())
         yield from nodes
         called = _called(nodes) - seen
         seen |= called

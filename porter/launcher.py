@@ -45,4 +45,4 @@ def _is_read_from_environment(rewriter: References, node: ast.Constant) -> bool:
 
 def _is_distributed(rewriter: References) -> bool:
     """Whether the files that are ported together use torch.distributed at all."""
-    return any(b"torch.distributed" in m.data or b"from torch import distributed" in m.data for m in rewriter.program.modules.values())
+    return any(map(rewriter.program.has, (b"torch.distributed", b"from torch import distributed")))

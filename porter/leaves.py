@@ -63,9 +63,7 @@ def is_absent_gradient(rewriter: Walk, node: ast.Compare) -> bool:
         return False
     if len(node.ops) != 1 or not (isinstance(against, ast.Constant) and against.value is None):
         return False
-    return bool(leaves_of(rewriter.program, rewriter.module).made) or not any(
-        m.has(b"optim") for m in rewriter.program.modules.values()
-    )
+    return bool(leaves_of(rewriter.program, rewriter.module).made) or not rewriter.program.has(b"optim")
 
 
 def _find(program: Program, module: Module) -> Leaves:
@@ -109,12 +107,16 @@ def _is_parameter(program: Program, module: Module, func: ast.expr) -> bool:
     return written and program.dotted(module, func) == PARAMETER
 
 
+def asks_for_gradient(call: ast.Call) -> bool:
+    """Whether a call is given `requires_grad=True`, written out."""
+    return any(k.arg == "requires_grad" and isinstance(k.value, ast.Constant) and k.value.value is True for k in call.keywords)
+
+
 def _flagged(program: Program, module: Module, value: ast.expr) -> list[ast.Call]:
     """The call itself, where it makes a tensor that asks for a gradient."""
     if not isinstance(value, ast.Call):
         return []
-    flag = next((k.value for k in value.keywords if k.arg == "requires_grad"), None)
-    if not (isinstance(flag, ast.Constant) and flag.value is True):
+    if not asks_for_gradient(value):
         return []
     name = program.dotted(module, value.func) or ""
     if not name.startswith("torch."):
@@ -205,7 +207,7 @@ def _is_trained(program: Program, module: Module, name: str, value: ast.expr) ->
 
 def _is_input(program: Program, module: Module, node: ast.Assign, name: str) -> bool:
     """Whether a tensor that asks for a gradient only goes into calls, in a program that never asks for it: its flag counts for nothing."""
-    if not _in_plain_code(module, node) or any(m.has(asked) for m in program.modules.values() for asked in _ASKING):
+    if not _in_plain_code(module, node) or any(map(program.has, _ASKING)):
         return False
     parents = module.explored.parents
     for read in walk(module.tree):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from porter import kinds as K
 from porter.expression import Written
 from porter.guards import UNKNOWN, Argument
@@ -13,12 +11,12 @@ _BEHIND = 1 << 16  # where no argument of the call stands
 
 
 def modern(
-    bound: Mapping[str, Argument], written: Mapping[str, tuple[Written, ...]], quote: str
+    bound: dict[str, Argument], written: dict[str, tuple[Written, ...]], quote: str
 ) -> tuple[dict[str, Argument], dict[str, tuple[Written, ...]]]:
     """The arguments of a loss with `reduction` alone; as they are where the old ones are not given, or not as constants."""
     given = [name for name in OLD if name in written]
     if not given or "reduction" not in bound or any(bound[n].constant is UNKNOWN for n in given):
-        return dict(bound), dict(written)
+        return bound, written
     average, reduce = (bound[name].constant for name in OLD)
     if average is None and reduce is None:
         meant = None

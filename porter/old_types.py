@@ -13,7 +13,7 @@ from porter.rewrite.edits import Edit
 if TYPE_CHECKING:
     from porter.rewrite.walk import Walk
 
-_DTYPES = {
+CONSTRUCTORS = {
     "FloatTensor": "float32", "DoubleTensor": "float64", "HalfTensor": "float16", "BFloat16Tensor": "bfloat16", "LongTensor": "int64",
     "IntTensor": "int32", "ShortTensor": "int16", "CharTensor": "int8", "ByteTensor": "uint8", "BoolTensor": "bool_",
 }  # fmt: skip
@@ -93,4 +93,4 @@ def is_old_type(name: str) -> bool:
 
 def _dtype_of(name: str) -> str | None:
     owner, _, last = name.rpartition(".")
-    return f"mindspore.{_DTYPES[last]}" if owner in ("torch", "torch.cuda") and last in _DTYPES else None
+    return f"mindspore.{CONSTRUCTORS[last]}" if owner in ("torch", "torch.cuda") and last in CONSTRUCTORS else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from typing import TYPE_CHECKING
 
+from porter.leaves import asks_for_gradient
 from porter.nodes import walk
 from porter.places import target_like
 
@@ -44,10 +45,9 @@ def _is_made_with_gradient(program: Program, module: Module, value: ast.expr) ->
     if not isinstance(value, ast.Call):
         return False
     name = program.dotted(module, value.func) or ""
-    flags = [k.value for k in value.keywords if k.arg == "requires_grad"]
     if name in ("torch.nn.Parameter", "torch.nn.parameter.Parameter"):
-        return not flags
-    return name.startswith("torch.") and any(isinstance(f, ast.Constant) and f.value is True for f in flags)
+        return not any(k.arg == "requires_grad" for k in value.keywords)
+    return name.startswith("torch.") and asks_for_gradient(value)
 
 
 def is_leaf(program: Program, module: Module, target: ast.expr) -> bool:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from porter import kinds as K
 from porter.expression import primary
 from porter.nodes import children, walk
+from porter.old_types import CONSTRUCTORS
 from porter.rewrite.edits import Edit
 
 if TYPE_CHECKING:
@@ -177,7 +178,7 @@ class _Numpy:
 
     def typed(self, node: ast.Call) -> str:
         """torch.FloatTensor and its kind of a list or an array, which numbers would give a shape."""
-        dtype = {"LongTensor": "int64", "IntTensor": "int32", "DoubleTensor": "float64"}.get((_torch_name(self.rewriter, node.func) or "")[6:], "float32")
+        dtype = CONSTRUCTORS.get((_torch_name(self.rewriter, node.func) or "").removeprefix("torch."), "float32")
         value = node.args[0] if len(node.args) == 1 and not node.keywords else node
         held = isinstance(value, ast.List | ast.ListComp) or K.proven(self.rewriter.kinds(value), frozenset({"list", "ndarray"}))
         if value is node or not held:

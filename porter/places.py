@@ -132,6 +132,7 @@ def condition(step: Backward) -> list[ast.expr]:
     return tests if all(_is_steady(t, bound) for t in tests) else []
 
 
+_SETTINGS = frozenset({"args", "opt", "cfg", "config", "hparams"})  # what a script is told at its start
 _STEADY = (
     ast.Name, ast.Constant, ast.Compare, ast.BoolOp, ast.UnaryOp, ast.BinOp, ast.Tuple, ast.List,
     ast.expr_context, ast.operator, ast.unaryop, ast.cmpop, ast.boolop,
@@ -142,7 +143,7 @@ def _is_steady(test: ast.expr, bound: set[str]) -> bool:
     """Whether a test asks nothing but names that stay what they are, and whether a network trains."""
     for node in walk(test):
         if isinstance(node, ast.Attribute):
-            if node.attr != "training" and not (isinstance(node.value, ast.Name) and node.value.id in ("args", "opt", "cfg", "config", "hparams")):
+            if node.attr != "training" and not (isinstance(node.value, ast.Name) and node.value.id in _SETTINGS):
                 return False
         elif not isinstance(node, _STEADY):
             return False

@@ -121,53 +121,39 @@ class Program:
     functions: dict[str, Function] = field(default_factory=dict)
     classes: dict[str, Class] = field(default_factory=dict)
 
-    @property
+    def has(self, text: bytes) -> bool:
+        """Whether a text stands in any of its files."""
+        return any(module.has(text) for module in self.modules.values())
+
+    @cached_property
     def makes_empty(self) -> bool:
         """Whether any module writes out a one-dimensional tensor without elements."""
-        cached: bool | None = getattr(self, "_makes_empty", None)
-        if cached is None:
-            cached = self._makes_empty = any(m.explored.makes_empty for m in self.modules.values())
-        return cached
+        return any(m.explored.makes_empty for m in self.modules.values())
 
-    @property
+    @cached_property
     def makes_complex(self) -> bool:
         """Whether any module names what makes complex tensors: a Fourier transform, a complex dtype, a number such as 1j."""
-        cached: bool | None = getattr(self, "_makes_complex", None)
-        if cached is None:
-            cached = self._makes_complex = any(_COMPLEX.search(m.data) for m in self.modules.values())
-        return cached
+        return any(_COMPLEX.search(m.data) for m in self.modules.values())
 
-    @property
+    @cached_property
     def makes_bytes(self) -> bool:
         """Whether any module names what makes tensors of uint8, which torch takes for conditions as well."""
-        cached: bool | None = getattr(self, "_makes_bytes", None)
-        if cached is None:
-            cached = self._makes_bytes = any(_BYTES.search(m.data) for m in self.modules.values())
-        return cached
+        return any(_BYTES.search(m.data) for m in self.modules.values())
 
-    @property
+    @cached_property
     def names_infinity(self) -> bool:
         """Whether any module names infinity, with which a row of scores may be masked as a whole."""
-        cached: bool | None = getattr(self, "_names_infinity", None)
-        if cached is None:
-            cached = self._names_infinity = any(_INFINITY.search(m.data) for m in self.modules.values())
-        return cached
+        return any(_INFINITY.search(m.data) for m in self.modules.values())
 
-    @property
+    @cached_property
     def names_return_indices(self) -> bool:
         """Whether any module asks a pool for its indices, or might by a name of its own."""
-        cached: bool | None = getattr(self, "_names_return_indices", None)
-        if cached is None:
-            cached = self._names_return_indices = any(b"return_indices" in m.data for m in self.modules.values())
-        return cached
+        return self.has(b"return_indices")
 
-    @property
+    @cached_property
     def packs_sequences(self) -> bool:
         """Whether any module names what makes packed sequences."""
-        cached: bool | None = getattr(self, "_packs_sequences", None)
-        if cached is None:
-            cached = self._packs_sequences = any(m.explored.packs_sequences for m in self.modules.values())
-        return cached
+        return any(m.explored.packs_sequences for m in self.modules.values())
 
     @property
     def strings(self) -> list[str]:
@@ -188,13 +174,12 @@ class Program:
     @cached_property
     def goes_backward(self) -> bool:
         """Whether any of its files calls `.backward()`."""
-        return any(module.has(b".backward(") for module in self.modules.values())
+        return self.has(b".backward(")
 
     @cached_property
     def makes_sparse(self) -> bool:
         """Whether any of its files makes sparse tensors, which the port holds dense."""
-        names = (b"to_sparse", b"torch.sparse", b"sparse_coo_tensor", b"sparse_csr_tensor")
-        return any(module.has(name) for module in self.modules.values() for name in names)
+        return any(map(self.has, (b"to_sparse", b"torch.sparse", b"sparse_coo_tensor", b"sparse_csr_tensor")))
 
     def resolve(self, module: Module, name: str) -> str | None:
         """The qualified name that a global name of a module stands for, or None where it is unknown here."""

@@ -309,7 +309,7 @@ class Training:
         if role == "network.zero_grad":
             assert isinstance(call.func, ast.Attribute)
             network = self._rendered(call.func.value)
-            if any(m.has(b"requires_grad") for m in self.rewriter.program.modules.values()):  # frozen ones may hold a gradient of before
+            if self.rewriter.program.has(b"requires_grad"):  # frozen ones may hold a gradient of before
                 weights = f"{self.rewriter.spell('emitted.module_parameters')}({network})"
             else:
                 weights = f"{network}.trainable_params()"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, cast
 from porter import kinds as K
 from porter.assigned import assigned
 from porter.carrying import carrying_call
+from porter.dataflow import parameter_names
 from porter.grammar import in_network
 from porter.leaves import VARIABLE
 from porter.nodes import walk
@@ -52,5 +53,4 @@ def _may_carry(rewriter: Rewriter, value: ast.expr, level: int = 0) -> bool:
 
 def _is_given(rewriter: Rewriter, name: str) -> bool:
     """Whether a name is a parameter of the function at hand."""
-    arguments = rewriter.functions[-1].args if rewriter.functions else None
-    return arguments is not None and any(a.arg == name for a in [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs])
+    return bool(rewriter.functions) and name in parameter_names(rewriter.functions[-1])

@@ -59,6 +59,16 @@ def sides(tmp_path: Path) -> Iterator[Callable[[str], Sides]]:
     sys.modules.pop("ms_extras", None)
 
 
+def same_weights(cell: Any, module: Any) -> None:
+    """Gives a Cell the weights of a torch module whose parameters and buffers have the same names."""
+    import mindspore
+
+    own, given = {p.name: p for p in cell.get_parameters()}, module.state_dict()
+    assert own.keys() == given.keys()
+    for name, value in given.items():
+        own[name].set_data(mindspore.Tensor(value.numpy().reshape(own[name].shape)))
+
+
 @pytest.fixture(params=[0, 1], ids=["graph", "pynative"])
 def compare(request: pytest.FixtureRequest) -> Callable[..., None]:
     """Asserts, once in each mode, that a Cell gives what a torch module with the same weights gives for a float32 array."""
@@ -68,10 +78,7 @@ def compare(request: pytest.FixtureRequest) -> Callable[..., None]:
         import numpy as np
         import torch
 
-        own, given = {p.name: p for p in cell.get_parameters()}, module.state_dict()
-        assert own.keys() == given.keys()
-        for name, value in given.items():
-            own[name].set_data(mindspore.Tensor(value.numpy().reshape(own[name].shape)))
+        same_weights(cell, module)
         expected = module(torch.tensor(x)).detach().numpy()
         mindspore.set_context(mode=request.param)
         try:

@@ -8,7 +8,7 @@ import mindspore
 import numpy as np
 import pytest
 import torch
-from conftest import Sides
+from conftest import Sides, same_weights
 
 from porter.convert import convert_source
 
@@ -71,8 +71,7 @@ def test_the_parameters_of_each_step(sides: Callable[[str], Sides], name: str) -
     numbers = np.random.default_rng(0)
     data = [tuple(numbers.normal(size=(6, size)).astype(np.float32) for size in (4, 3)) for _ in range(2)]
     reference, own = both.original.Net(), both.ported.Net()
-    for parameter in own.get_parameters():
-        parameter.set_data(mindspore.Tensor(reference.state_dict()[parameter.name].numpy()))
+    same_weights(own, reference)
     wanted = getattr(both.original, name)(reference, [tuple(map(torch.tensor, pair)) for pair in data])
     found = getattr(both.ported, name)(own, [tuple(map(mindspore.Tensor, pair)) for pair in data])
     assert found == pytest.approx(wanted, rel=1e-5)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import mindspore
 import numpy as np
 import pytest
 import torch
-from conftest import Sides
+from conftest import Sides, same_weights
 
 SOURCE = """import copy
 import torch
@@ -65,8 +64,7 @@ def averaged(model: Net, how):
 def test_what_is_changed_in_place_is_the_network(sides: Callable[[str], Sides], how: str) -> None:
     both = sides(SOURCE)
     reference, own = both.original.Net(), both.ported.Net()
-    for parameter in own.get_parameters():
-        parameter.set_data(mindspore.Tensor(reference.state_dict()[parameter.name].numpy()))
+    same_weights(own, reference)
     wanted = both.original.averaged(reference, how).state_dict()
     found = {p.name: p.asnumpy() for p in both.ported.averaged(own, how).get_parameters()}
     assert not torch.equal(wanted["scale"], torch.tensor([1.0, 2.0, 3.0]))

@@ -8,7 +8,7 @@ import mindspore
 import numpy as np
 import pytest
 import torch
-from conftest import Sides
+from conftest import Sides, same_weights
 
 SOURCE = """import torch
 import torch.nn as nn
@@ -50,8 +50,7 @@ def test_both_add_to_the_gradients(sides: Callable[[str], Sides]) -> None:
     numbers = np.random.default_rng(0)
     data = [tuple(numbers.normal(size=(6, size)).astype(np.float32) for size in (4, 2)) for _ in range(4)]
     reference, own = both.original.Net(), both.ported.Net()
-    for parameter in own.get_parameters():
-        parameter.set_data(mindspore.Tensor(reference.state_dict()[parameter.name].numpy()))
+    same_weights(own, reference)
     wanted = both.original.run(reference, [tuple(map(torch.tensor, pair)) for pair in data])
     found = both.ported.run(own, [tuple(map(mindspore.Tensor, pair)) for pair in data])
     assert found == pytest.approx(wanted, rel=1e-5)

@@ -3,7 +3,7 @@
 import mindspore
 from mindspore import Parameter, nn, ops
 
-from mappings.emitted.functional_normalization import rms_norm
+from mappings.emitted.functional_normalization import rms_norm, widened
 from mappings.emitted.module import layer_norm_by_steps
 
 
@@ -205,7 +205,7 @@ class InstanceNorm(nn.Cell):
         axes = tuple(range(-self.spatial, 0))
         channels = (self.num_features,) + (1,) * self.spatial
         if self.training or not self.track_running_stats:
-            wide = x.astype(mindspore.float32) if x.dtype == mindspore.float16 else x  # squares would overflow
+            wide = widened(x)
             mean = wide.mean(axes, keep_dims=True)
             var = ops.square(wide - mean).mean(axes, keep_dims=True)
             if self.track_running_stats:

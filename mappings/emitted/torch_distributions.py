@@ -32,12 +32,8 @@ def _smallest(dtype):
     return {mindspore.float64: 2.0**-52, mindspore.float16: 2.0**-10}.get(dtype, 2.0**-23)
 
 
-class Normal:
-    """torch.distributions.Normal."""
-
-    def __init__(self, loc, scale, validate_args=None):
-        self.loc, self.scale = _both(loc, scale)
-        self.batch_shape = (self.loc + self.scale).shape
+class Symmetric:
+    """What distributions around `loc` share."""
 
     @property
     def mean(self):
@@ -46,6 +42,17 @@ class Normal:
     @property
     def mode(self):
         return self.loc
+
+    def sample(self, sample_shape=()):
+        return ops.stop_gradient(self.rsample(sample_shape))
+
+
+class Normal(Symmetric):
+    """torch.distributions.Normal."""
+
+    def __init__(self, loc, scale, validate_args=None):
+        self.loc, self.scale = _both(loc, scale)
+        self.batch_shape = (self.loc + self.scale).shape
 
     @property
     def stddev(self):
@@ -57,9 +64,6 @@ class Normal:
 
     def rsample(self, sample_shape=()):
         return self.loc + normal_noise(tuple(sample_shape) + tuple(self.batch_shape), self.loc.dtype) * self.scale
-
-    def sample(self, sample_shape=()):
-        return ops.stop_gradient(self.rsample(sample_shape))
 
     def log_prob(self, value):
         distance = (value - self.loc) / self.scale
@@ -178,7 +182,7 @@ class OneHotCategorical(Categorical):
         return super().log_prob(ops.argmax(value, -1))
 
 
-class MultivariateNormal:
+class MultivariateNormal(Symmetric):
     """torch.distributions.MultivariateNormal; densities come from the inverse of the covariance, as a gradient passes through it."""
 
     def __init__(self, loc, covariance_matrix=None, precision_matrix=None, scale_tril=None, validate_args=None):
@@ -192,14 +196,6 @@ class MultivariateNormal:
         self.batch_shape, self.event_shape = self.loc.shape[:-1], (count,)
         self.covariance_matrix = ops.broadcast_to(matrix, tuple(self.batch_shape) + (count, count))
         self._matrix, self._scale_tril = matrix, scale_tril
-
-    @property
-    def mean(self):
-        return self.loc
-
-    @property
-    def mode(self):
-        return self.loc
 
     @property
     def variance(self):
@@ -217,9 +213,6 @@ class MultivariateNormal:
         shape = tuple(sample_shape) + tuple(self.batch_shape) + tuple(self.event_shape)
         noise = normal_noise(shape, self.loc.dtype).expand_dims(-1)
         return self.loc + ops.matmul(self.scale_tril, noise).squeeze(-1)
-
-    def sample(self, sample_shape=()):
-        return ops.stop_gradient(self.rsample(sample_shape))
 
     def log_prob(self, value):
         distance = (value - self.loc).expand_dims(-1)

@@ -22,7 +22,7 @@ from porter.guards import (
 )
 from porter.held_dense import name_power
 from porter.kinds import ANY
-from porter.leaves import leaves_of
+from porter.leaves import asks_for_gradient, leaves_of
 from porter.old_reduction import modern
 from porter.optimized import is_leaf
 from porter.precision import HELP, MESSAGE, asks_for_float64
@@ -102,7 +102,7 @@ class Binding(Walk):
         found = self._arguments(row, node, receiver)
         if found is None:
             return self._adapter_call(node, row, receiver)
-        bound, written = modern(*found, self.quote) if "size_average" in found[1] or "reduce" in found[1] else found
+        bound, written = modern(*found, self.quote)
         bound = {**bound, **self._measured(node, bound)}
         if row.drop:
             return "None"
@@ -140,8 +140,7 @@ class Binding(Walk):
     def _is_leaf(self, node: ast.Call) -> bool:
         """Whether a new tensor that wants a gradient is one that an optimizer holds: a parameter, which a Cell would count as its own."""
         parent = self.parents.get(id(node))
-        asked = any(k.arg == "requires_grad" and isinstance(k.value, ast.Constant) and k.value.value is True for k in node.keywords)
-        if not asked or not isinstance(parent, ast.Assign) or len(parent.targets) != 1 or any(self._is_cell(c) for c in self.classes):
+        if not asks_for_gradient(node) or not isinstance(parent, ast.Assign) or len(parent.targets) != 1 or any(self._is_cell(c) for c in self.classes):
             return False
         if id(node) in leaves_of(self.program, self.module).calls:
             return False  # made one where it is given its name

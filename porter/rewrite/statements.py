@@ -306,7 +306,7 @@ class Statements(Calls):
 
     def _returns_tensor(self, node: ast.AST) -> bool:
         """Whether a network's own code returns here, or other code returns a tensor, which a loss could use."""
-        return isinstance(node, ast.Return) and node.value is not None and (bool(self.classes) or (node.value is not None and K.is_tensor(self.kinds(node.value))))
+        return isinstance(node, ast.Return) and node.value is not None and (bool(self.classes) or K.is_tensor(self.kinds(node.value)))
 
     def _without_header(self, node: ast.With, stopped: list[str], unless: ast.expr | None = None) -> list[Edit]:
         """The block one level to the left, and after it the names that carry no gradient (`unless` a condition holds)."""
