@@ -6,6 +6,7 @@ import ast
 import re
 import textwrap
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from porter.diagnostics import InputError
+from porter.diagnostics import InputError, Location
+from porter.parity import kept
 from porter.parity.cases import Example, cases_of, read_example, torch_source
+from porter.parity.kept import row_digest
 from porter.parity.mutants import mutants_of
 from porter.parity.proofs import NOT_INSTALLED, Proof, RowResult, keyed_rows, read_proofs, write_proofs
-from porter.table import Row, Table, load_table, read_rows
+from porter.table import Row, Table, emitted_definitions, load_table, read_rows
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("mindspore")
@@ -380,6 +383,26 @@ def test_a_row_whose_package_is_not_here_keeps_its_proof(tmp_path: Path) -> None
     write_proofs({"a": proven, "b": Proof("failed", note="old")}, VERSIONS, "2026-11-23", ["a", "b"], path)
     write_proofs({"a": absent, "b": absent}, VERSIONS, "2026-11-24", ["a", "b"], path)
     assert read_proofs(path) == {"a": proven, "b": absent}
+
+
+def test_such_a_proof_is_of_what_the_row_said_then(tmp_path: Path) -> None:
+    path = tmp_path / "proofs.json"
+    proven, absent = Proof("proven", ("PYNATIVE",)), Proof("documented", note=f"no_such_package {NOT_INSTALLED}")
+    write_proofs({"a": proven}, VERSIONS, "2026-11-23", ["a"], path, {"a": "one"})
+    write_proofs({"a": absent}, VERSIONS, "2026-11-24", ["a"], path, {"a": "one"})
+    assert read_proofs(path) == {"a": proven}
+    write_proofs({"a": absent}, VERSIONS, "2026-11-24", ["a"], path, {"a": "another"})
+    assert read_proofs(path) == {"a": absent}
+
+
+def test_the_digest_of_a_row_follows_what_it_emits(monkeypatch: pytest.MonkeyPatch) -> None:
+    row = load_table().get("torchvision.transforms.CenterCrop")[0]
+    before = row_digest(row)
+    assert row_digest(replace(row, location=Location("elsewhere.yaml", 7))) == before
+    assert row_digest(replace(row, ignore=("size",))) != before
+    changed = {**emitted_definitions(), "center_crop": replace(emitted_definitions()["center_crop"], text="another")}
+    monkeypatch.setattr(kept, "emitted_definitions", lambda: changed)
+    assert row_digest(row) != before
 
 
 def test_a_row_of_a_package_that_is_not_here_is_documented(prove: Any) -> None:

@@ -18,6 +18,7 @@ from porter.diagnostics import InputError
 if TYPE_CHECKING:
     from porter.parity.proofs import RowResult
 
+INSTALLED = frozenset({"torch", "einops"})  # what every proof finds; rows of other packages are proven where those are
 PROGRESS_LINES = 100  # rows between two lines of progress where no terminal shows a bar
 
 
@@ -55,6 +56,7 @@ def prove(
     form: str,
 ) -> None:
     """Run the table's own proofs: each example of each ROW (a torch name, or a part of names with *) on both sides."""
+    from porter.parity.kept import row_digest
     from porter.parity.pool import Job, prove_rows
     from porter.parity.proofs import keyed_rows, write_proofs
     from porter.settings import load_own, own_tables
@@ -66,7 +68,8 @@ def prove(
     results.sort(key=lambda r: r.key)
     if write or output:
         proofs = {result.key: result.proof for result in results}
-        write_proofs(proofs, versions(), date or calendar_date.today().isoformat(), known, output)
+        digests = {key: row_digest(row) for key, row in known.items() if row.name.partition(".")[0] not in INSTALLED}
+        write_proofs(proofs, versions(), date or calendar_date.today().isoformat(), known, output, digests)
     click.echo(_as_json(results) if form == "json" else summary(results))
     raise SystemExit(1 if any(r.proof.state == "failed" or r.survivors for r in results) else 0)
 

@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import platform
+import re
 import sys
 import tempfile
 from collections.abc import Iterable
@@ -20,7 +21,7 @@ from pathlib import Path
 
 from porter.diagnostics import Location
 from porter.parity.proofs import Proof, RowResult, proof_from_json
-from porter.table import Row, Table
+from porter.table import Row, Table, emitted_definitions, pure_definitions
 
 RUNNING = ("parity", "weights")  # the folders of porter whose code a proof runs
 SETTINGS = ("ONEDNN_MAX_CPU_ISA", "OMP_NUM_THREADS")
@@ -34,6 +35,19 @@ def proof_key(row: Row, table: Table, texts: Iterable[str]) -> str:
     for text in texts:
         digest.update(hashlib.sha256(text.encode()).digest())
     return digest.hexdigest()
+
+
+def row_digest(row: Row) -> str:
+    """What a row says, with the emitted definitions that it uses, in short: a proof of something else is none of it."""
+    defined = {**pure_definitions(), **emitted_definitions()}
+    text = repr(replace(row, location=Location("")))
+    waiting, used = re.findall(r"\bemitted\.(\w+)", text), set[str]()
+    while waiting:
+        name = waiting.pop()
+        if name in defined and name not in used:
+            used.add(name)
+            waiting += defined[name].uses
+    return hashlib.sha256("\0".join([text, *(defined[name].text for name in sorted(used))]).encode()).hexdigest()[:16]
 
 
 def kept_proof(key: str, name: str) -> RowResult | None:

@@ -124,15 +124,18 @@ def write_proofs(
     date: str,
     keys: Iterable[str],
     path: Path | None = None,
+    digests: Mapping[str, str] | None = None,
 ) -> bool:
     """Merges proofs into the file, drops keys that the table no longer has; keeps the date where nothing changed.
 
-    The file is replaced whole or not at all. Returns whether it changed.
+    `digests` tell what the rows of packages say that may be absent. The file is replaced whole or not at all. Returns whether it
+    changed.
     """
     path = path or proofs_file()
     old = _read(path)
     rows = dict(old.get("rows", {})) if old.get("versions") == dict(versions) else {}
-    rows |= {key: _merged(proof.to_json(), rows.get(key, {})) for key, proof in proofs.items()}
+    said = digests or {}
+    rows |= {key: _merged(proof.to_json(), rows.get(key, {}), said.get(key)) for key, proof in proofs.items()}
     known = set(keys)
     rows = {key: rows[key] for key in sorted(rows) if key in known}
     if old.get("rows") == rows and old.get("versions") == dict(versions):
@@ -142,10 +145,13 @@ def write_proofs(
     return True
 
 
-def _merged(new: dict[str, Any], old: Mapping[str, Any]) -> dict[str, Any]:
-    """A proof without random calls keeps what an earlier one recorded of them; what could not run here changes nothing."""
-    if old.get("state") == "proven" and new.get("note", "").endswith(NOT_INSTALLED):
+def _merged(new: dict[str, Any], old: Mapping[str, Any], digest: str | None) -> dict[str, Any]:
+    """A proof without random calls keeps what an earlier one recorded of them; where a row could not run here, and says what it
+    said when it was proven, it stays proven."""
+    if old.get("state") == "proven" and new.get("note", "").endswith(NOT_INSTALLED) and old.get("of") == digest:
         return dict(old)
+    if digest is not None and new["state"] == "proven":
+        new = {**new, "of": digest}
     return {**new, "fuzz": old["fuzz"]} if "fuzz" in old and "fuzz" not in new else new
 
 
