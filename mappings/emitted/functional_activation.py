@@ -1,5 +1,6 @@
 """Activations of torch.nn.functional that mindspore.ops lacks or gets wrong."""
 
+import mindspore
 from mindspore import ops
 
 
@@ -26,6 +27,16 @@ def rrelu(input, lower=1.0 / 8, upper=1.0 / 3, training=False, inplace=False):
 def selu(input, inplace=False):
     """torch.nn.functional.selu; mindspore.ops.selu has a wrong gradient for negative input on CPU."""
     return 1.0507009873554805 * ops.where(input > 0, input, 1.6732632423543772 * ops.elu(input))
+
+
+def softplus(input, beta=1.0, threshold=20.0):
+    """torch.nn.functional.softplus: linear above the threshold, and of a negative number with all of its digits."""
+    scaled = input * beta
+    if input.dtype == mindspore.float16:
+        scaled = scaled.astype(mindspore.float32)  # the exponential of 12 is more than float16 holds
+    rest = ops.exp(ops.minimum(scaled, 0))
+    curve = ops.where(scaled < 0, 2 * ops.atanh(rest / (2 + rest)), ops.softplus(ops.minimum(scaled, threshold)))
+    return ops.where(scaled > threshold, input, (curve / beta).astype(input.dtype))
 
 
 def softmax_dim(ndim):

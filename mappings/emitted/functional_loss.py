@@ -6,6 +6,7 @@ import mindspore
 import numpy as np
 from mindspore import nn, ops
 
+from mappings.emitted.functional_activation import softplus
 from mappings.emitted.functional_normalization import narrowed, widened
 
 
@@ -63,7 +64,7 @@ def binary_cross_entropy_with_logits(input, target, weight=None, size_average=No
                                      pos_weight=None):
     """torch.nn.functional.binary_cross_entropy_with_logits."""
     factor = 1.0 if pos_weight is None else 1 + (pos_weight - 1) * target
-    loss = (1 - target) * input + factor * ops.softplus(-input)
+    loss = (1 - target) * input + factor * softplus(-input)
     loss = loss if weight is None else loss * weight
     return reduced(loss, legacy_reduction(size_average, reduce, reduction))
 
@@ -150,14 +151,14 @@ def margin_ranking_loss(input1, input2, target, margin=0, size_average=None, red
 
 def soft_margin_loss(input, target, size_average=None, reduce=None, reduction='mean'):
     """torch.nn.functional.soft_margin_loss."""
-    return reduced(ops.softplus(-input * target), legacy_reduction(size_average, reduce, reduction))
+    return reduced(softplus(-input * target), legacy_reduction(size_average, reduce, reduction))
 
 
 def multilabel_soft_margin_loss(input, target, weight=None, size_average=None, reduce=None, reduction='mean'):
     """torch.nn.functional.multilabel_soft_margin_loss."""
-    loss = target * ops.softplus(-input) + (1 - target) * ops.softplus(input)
+    loss = target * softplus(-input) + (1 - target) * softplus(input)
     loss = loss if weight is None else loss * weight
-    return reduced(ops.sum(loss, -1) / input.shape[-1], legacy_reduction(size_average, reduce, reduction))
+    return reduced(ops.sum(loss, input.ndim - 1) / input.shape[-1], legacy_reduction(size_average, reduce, reduction))
 
 
 def multi_margin_loss(input, target, p=1, margin=1.0, weight=None, size_average=None, reduce=None, reduction='mean'):

@@ -3,7 +3,7 @@
 import mindspore
 from mindspore import nn, ops
 
-from mappings.emitted.functional_activation import mish, softmax
+from mappings.emitted.functional_activation import mish, softmax, softplus
 
 
 class ELU(nn.Cell):
@@ -115,11 +115,11 @@ class LogSigmoid(nn.Cell):
     """torch.nn.LogSigmoid, finite for any input."""
 
     def construct(self, x):
-        return -ops.softplus(-x)
+        return -softplus(-x)
 
 
 class Softplus(nn.Cell):
-    """torch.nn.Softplus: linear above the threshold."""
+    """torch.nn.Softplus."""
 
     def __init__(self, beta=1.0, threshold=20.0):
         super().__init__()
@@ -127,9 +127,4 @@ class Softplus(nn.Cell):
         self.threshold = threshold
 
     def construct(self, x):
-        scaled = x * self.beta
-        linear = scaled > self.threshold
-        curve = ops.where(linear, ops.zeros_like(scaled), scaled)
-        if x.dtype == mindspore.float16:
-            curve = curve.astype(mindspore.float32)  # the exponential of 12 is more than float16 holds
-        return ops.where(linear, x, (ops.log1p(ops.exp(curve)) / self.beta).astype(x.dtype))
+        return softplus(x, self.beta, self.threshold)

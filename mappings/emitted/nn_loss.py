@@ -5,6 +5,7 @@ import math
 import mindspore
 from mindspore import Parameter, nn, ops
 
+from mappings.emitted.functional_activation import softplus
 from mappings.emitted.functional_loss import BinaryCrossEntropy, ctc_losses
 from mappings.emitted.nn_vision import PairwiseDistance
 
@@ -59,7 +60,7 @@ class BCEWithLogitsLoss(nn.Cell):
 
     def construct(self, input, target):
         positive = target if self.pos_weight is None else target * self.pos_weight
-        loss = positive * ops.softplus(-input) + (1 - target) * ops.softplus(input)
+        loss = positive * softplus(-input) + (1 - target) * softplus(input)
         return reduced_loss(loss if self.weight is None else loss * self.weight, self.reduction)
 
 
@@ -158,7 +159,7 @@ class SoftMarginLoss(nn.Cell):
         self.reduction = reduction
 
     def construct(self, input, target):
-        return reduced_loss(ops.log1p(ops.exp(-target * input)), self.reduction)
+        return reduced_loss(softplus(-target * input), self.reduction)
 
 
 class MultiLabelSoftMarginLoss(nn.Cell):
@@ -170,10 +171,10 @@ class MultiLabelSoftMarginLoss(nn.Cell):
         self.reduction = reduction
 
     def construct(self, input, target):
-        loss = target * ops.softplus(-input) + (1 - target) * ops.softplus(input)
+        loss = target * softplus(-input) + (1 - target) * softplus(input)
         if self.weight is not None:
             loss = loss * self.weight
-        return reduced_loss(loss.sum(-1) / input.shape[-1], self.reduction)
+        return reduced_loss(loss.sum(input.ndim - 1) / input.shape[-1], self.reduction)
 
 
 class MultiLabelMarginLoss(nn.Cell):

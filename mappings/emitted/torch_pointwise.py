@@ -13,6 +13,20 @@ def tanh(input):
     return ops.where(ops.abs(input) < 1, ops.tanh(input), ops.sign(input) * (1 - rest) / (1 + rest))
 
 
+def log1p(input):
+    """torch.log1p: MindSpore's own computes log(1 + x) on CPU, in which the digits of a small x are lost."""
+    input = input if input.is_floating_point() else input.astype(mindspore.float32)
+    small = ops.clamp(input, -0.5, 0.5)
+    return ops.where(ops.abs(input) < 0.5, 2 * ops.atanh(small / (2 + small)), ops.log1p(input))
+
+
+def expm1(input):
+    """torch.expm1: MindSpore's own computes exp(x) - 1 on CPU, in which the digits of a small x are lost."""
+    input = input if input.is_floating_point() else input.astype(mindspore.float32)
+    half = ops.tanh(ops.clamp(input, -1.0, 1.0) / 2)
+    return ops.where(ops.abs(input) < 1, 2 * half / (1 - half), ops.expm1(input))
+
+
 def bitwise_not(input):
     """torch.bitwise_not."""
     return ops.logical_not(input) if input.dtype == mindspore.bool_ else -1 - input

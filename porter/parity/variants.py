@@ -34,6 +34,8 @@ BROADCAST = 0.15
 EMPTY = 0.05
 LARGE = 0.06  # values up to 150 that an exponential does not bear
 LARGEST = 150.0
+SMALL = 0.04  # values of which log1p and expm1 keep the digits, and 1 + x does not
+SMALLEST = 1e-4
 NARROW_INDEX = 0.1
 LINK_SIZES = 0.5
 CHANGE_ARGUMENT = 0.5
@@ -114,15 +116,18 @@ def _vary_inputs(
         at = rng.randrange(len(varied))
         varied[at] = replace(varied[at], shape=())
     if rng.random() < LARGE:
-        varied = [_large(spec) for spec in varied]
+        varied = [_within(spec, LARGEST) for spec in varied]
+    elif rng.random() < SMALL:
+        varied = [_within(spec, SMALLEST) for spec in varied]
     return tuple(_vary_dtypes(varied, rng))
 
 
-def _large(spec: InputSpec) -> InputSpec:
-    """A float input with values far from zero, within its bounds."""
+def _within(spec: InputSpec, bound: float) -> InputSpec:
+    """A float input with values up to a bound on either side of zero, within its own bounds."""
     if spec.dtype not in FLOATS or spec.value is not None or spec.high is not None or spec.distinct:
         return spec
-    return replace(spec, low=-LARGEST if spec.low is None else spec.low, high=LARGEST)
+    low = -bound if spec.low is None else spec.low
+    return replace(spec, low=low, high=bound) if low < bound else spec
 
 
 def _shape(shape: tuple[int, ...], sizes: Mapping[int, int], rank: int) -> tuple[int, ...]:
