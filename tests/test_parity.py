@@ -671,3 +671,24 @@ def test_example_defaults() -> None:
     example = read_example({"call": "torch.relu(x0)", "inputs": ["float32[2,3]"]})
     assert isinstance(example, Example)
     assert (example.train, example.graph, example.refused, example.random) == (False, True, False, False)
+
+
+def test_what_raises_while_it_is_differentiated_leaves_the_process_as_it_was() -> None:
+    import mindspore
+    from mindspore import nn
+
+    from porter.parity.ported import differentiate
+
+    class Raises(nn.Cell):  # type: ignore[misc]
+        def construct(self, x: Any) -> Any:
+            raise ValueError("no value")
+
+    class Indexes(nn.Cell):  # type: ignore[misc]
+        def construct(self, x: Any) -> Any:
+            return x[0]
+
+    x = mindspore.Tensor(np.ones((3, 4), np.float32))
+    with pytest.raises(ValueError, match="no value"):
+        differentiate(Raises(), {"x0": x}, [((), x)], {})
+    _, gradients = differentiate(Indexes(), {"x0": x}, [((), x[0])], {})
+    assert gradients["x0"].array.sum() == 4

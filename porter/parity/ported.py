@@ -7,7 +7,8 @@ import importlib.util
 import os
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -22,6 +23,7 @@ os.environ.setdefault(
 import mindspore
 import numpy as np
 from mindspore import nn
+from mindspore.common.api import _pynative_executor
 
 from porter.parity.cases import Example
 from porter.parity.compare import Tensor
@@ -246,12 +248,23 @@ def differentiate(
         return cell(*inputs.values()), {}
     weights = mindspore.ParameterTuple([place.parameter for place in trained.values()]) if trained else None
     function = mindspore.value_and_grad(weighed, at or None, weights, has_aux=True)
-    (_, value), gradients = function(*inputs.values())
+    with _forgotten_where_it_raises():
+        (_, value), gradients = function(*inputs.values())
     of_inputs, of_weights = _split(gradients, bool(at), bool(trained))
     found = {names[i]: leaf(g) for i, g in zip(at, of_inputs, strict=False)}
     return value, found | {
         name: place.take(leaf(g)) for (name, place), g in zip(trained.items(), of_weights, strict=False)
     }
+
+
+@contextmanager
+def _forgotten_where_it_raises() -> Iterator[None]:
+    """What raises while it is differentiated leaves MindSpore recording: after it no tensor could be indexed in this process."""
+    try:
+        yield
+    except Exception:
+        _pynative_executor.clear_res()
+        raise
 
 
 def _split(gradients: Any, inputs: bool, weights: bool) -> tuple[Sequence[Any], Sequence[Any]]:
