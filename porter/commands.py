@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
+import os
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -30,9 +31,10 @@ if TYPE_CHECKING:
 @click.option("--check", is_flag=True, help="Write nothing; exit 1 if there is anything to say.")
 @click.option("--html", type=click.Path(dir_okay=False, path_type=Path), help="Write a report page.")
 @click.option("--force", is_flag=True, help="Write into a folder that holds other files.")
+@click.option("--jobs", type=click.IntRange(min=1), default=lambda: os.cpu_count() or 1, show_default="the cores", help="Processes that rewrite the files of a large tree.")
 def convert(
     sources: tuple[Path, ...], output: Path | None, trace_spec: str | None, inputs: tuple[str, ...], target: str,
-    mappings: tuple[Path, ...], style: str, form: str, fuse: bool, diff: bool, check: bool, html: Path | None, force: bool,
+    mappings: tuple[Path, ...], style: str, form: str, fuse: bool, diff: bool, check: bool, html: Path | None, force: bool, jobs: int,
 ) -> None:  # fmt: skip
     """Convert PyTorch source files or folders to MindSpore.
 
@@ -50,7 +52,7 @@ def convert(
     if output is not None:
         check_output(output, sources, force=force)
     facts = _traced(trace_spec, inputs, sources) if trace_spec else None
-    tree = convert_tree(texts, table=load_own(mappings), target=target, facts=facts, fuse=fuse, style=form, package=package_of(sources))
+    tree = convert_tree(texts, table=load_own(mappings), target=target, facts=facts, fuse=fuse, style=form, package=package_of(sources), jobs=jobs)
     gc.freeze()  # this process ends soon: the trees are not worth looking through again
     if diff:
         click.echo(unified_diff(texts, tree), nl=False)

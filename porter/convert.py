@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ast
 import gc
-from collections.abc import Iterator, Mapping
+import multiprocessing
+import sys
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
@@ -20,6 +22,8 @@ from porter.rewrite.rewriter import Rewriter
 from porter.shadowed import class_names
 from porter.table import Row, Table, load_table
 from porter.trace import Facts
+
+WORTH_A_PROCESS = 20  # modules; forking a process takes as long as a few
 
 
 @dataclass(frozen=True)
@@ -53,14 +57,15 @@ def convert_source(
 
 def convert_tree(
     sources: Mapping[str, str], *, table: Table | None = None, target: str = "portable", facts: Facts | None = None,
-    fuse: bool = False, style: str = "loop", package: str = "",
+    fuse: bool = False, style: str = "loop", package: str = "", jobs: int = 1,
 ) -> PortedTree:  # fmt: skip
     """Converts Python files (relative path → text) that belong together; what does not parse stays as it was.
 
-    `package` is the name of the folder that holds them, where that is a package itself.
+    `package` is the name of the folder that holds them, where that is a package itself. `jobs` processes rewrite the files of
+    a large tree; the outcome is the same.
     """
     with _without_collection():
-        return _convert_tree(sources, table if table is not None else load_table(), target, facts, fuse, style, package)
+        return _convert_tree(sources, table if table is not None else load_table(), target, facts, fuse, style, package, jobs)
 
 
 @contextmanager
@@ -76,7 +81,7 @@ def _without_collection() -> Iterator[None]:
 
 
 def _convert_tree(
-    sources: Mapping[str, str], table: Table, target: str, facts: Facts | None, fuse: bool, style: str, package: str
+    sources: Mapping[str, str], table: Table, target: str, facts: Facts | None, fuse: bool, style: str, package: str, jobs: int
 ) -> PortedTree:
     program, failed = build_program(dict(sources), table, package=package)
     inference = Inference(program, facts).run()
@@ -84,8 +89,8 @@ def _convert_tree(
     files: dict[str, str] = {path: sources[path] for path in failed}
     packages: dict[str, list[Needs]] = {}
     plan = plan_fusions(program, inference, target) if fuse else None
-    for module in program.modules.values():
-        needs, text, found = _convert_module(program, module, inference, target, plan, style)
+    rewriting = Rewriting(program, inference, target, plan, style)
+    for module, (needs, text, found) in zip(program.modules.values(), _each_module(rewriting, jobs), strict=True):
         files[module.path] = text
         diagnostics += found
         packages.setdefault(extras_home(program, module), []).append(needs)
@@ -108,28 +113,62 @@ def _convert_tree(
     return PortedTree(files, tuple(sorted(diagnostics)), changed, tuple(extras), fusions)
 
 
-def _convert_module(
-    program: Program, module: Module, inference: Inference, target: str, plan: FusionPlan | None, style: str
-) -> tuple[Needs, str, list[Diagnostic]]:
-    if _is_ported(program, module):
-        return Needs(), module.text, []
-    rewriter = Rewriter(program, module, inference, target, plan)
-    try:
-        if style == "model":
-            from porter.style_model import plan_models
+Outcome = tuple[Needs, str, list[Diagnostic]]
 
-            plan_models(rewriter)
-        edits = rewriter.run()
-        text = rewriter.splice(0, len(module.data), edits)
-        text = with_imports(text, module, program, rewriter.needs)
-        _check(text, module)
-    except Exception as error:  # one file must not take the others with it
-        problem = Diagnostic(
-            Location(module.path), "MSP901", f"porter failed on this file: {type(error).__name__}: {error}",
-            "the file is left as it was; please report it",
-        )  # fmt: skip
-        return Needs(), module.text, [problem]
-    return rewriter.needs, text, rewriter.diagnostics
+
+@dataclass(frozen=True)
+class Rewriting:
+    """What the modules of a program are rewritten with, each by itself, once the kinds are inferred."""
+
+    program: Program
+    inference: Inference
+    target: str
+    plan: FusionPlan | None
+    style: str
+
+    def module(self, name: str) -> Outcome:
+        """What a module needs, its new text, and what is said of it."""
+        module = self.program.modules[name]
+        if _is_ported(self.program, module):
+            return Needs(), module.text, []
+        rewriter = Rewriter(self.program, module, self.inference, self.target, self.plan)
+        try:
+            if self.style == "model":
+                from porter.style_model import plan_models
+
+                plan_models(rewriter)
+            edits = rewriter.run()
+            text = rewriter.splice(0, len(module.data), edits)
+            text = with_imports(text, module, self.program, rewriter.needs)
+            _check(text, module)
+        except Exception as error:  # one file must not take the others with it
+            problem = Diagnostic(
+                Location(module.path), "MSP901", f"porter failed on this file: {type(error).__name__}: {error}",
+                "the file is left as it was; please report it",
+            )  # fmt: skip
+            return Needs(), module.text, [problem]
+        return rewriter.needs, text, rewriter.diagnostics
+
+
+_rewriting: Rewriting  # what a process that was forked for some of the modules finds
+
+
+def _each_module(rewriting: Rewriting, jobs: int) -> Sequence[Outcome]:
+    """The outcomes in the order of the modules; of many modules by several processes that start with all that is known here."""
+    names = list(rewriting.program.modules)
+    if jobs < 2 or len(names) < WORTH_A_PROCESS * jobs or rewriting.plan is not None or sys.platform != "linux":
+        return [rewriting.module(name) for name in names]
+    global _rewriting
+    _rewriting = rewriting
+    try:
+        with multiprocessing.get_context("fork").Pool(jobs) as pool:
+            return pool.map(_module, names, chunksize=1)
+    finally:
+        del _rewriting
+
+
+def _module(name: str) -> Outcome:
+    return _rewriting.module(name)
 
 
 def _is_ported(program: Program, module: Module) -> bool:
