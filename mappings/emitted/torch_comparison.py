@@ -60,8 +60,23 @@ def topk(input, k, dim=-1, largest=True, sorted=True, *, out=None):
     """torch.topk, with int64 indices."""
     if input.ndim == 0:
         return input, ops.zeros((), mindspore.int64)
+    if input.dtype == mindspore.uint8:  # of which MindSpore mixes up the order
+        values, indices = ops.topk(input.astype(mindspore.int32), k, dim=dim, largest=largest, sorted=True)
+        return values.astype(input.dtype), indices.astype(mindspore.int64)
     values, indices = ops.topk(input, k, dim=dim, largest=largest, sorted=True)
     return values, indices.astype(mindspore.int64)
+
+
+def torch_all(input, dim=None, keepdim=False):
+    """torch.all: of uint8 it is uint8."""
+    found = ops.all(input.astype(mindspore.bool_), axis=dim, keep_dims=keepdim)
+    return found.astype(input.dtype) if input.dtype == mindspore.uint8 else found
+
+
+def torch_any(input, dim=None, keepdim=False):
+    """torch.any: of uint8 it is uint8."""
+    found = ops.any(input.astype(mindspore.bool_), axis=dim, keep_dims=keepdim)
+    return found.astype(input.dtype) if input.dtype == mindspore.uint8 else found
 
 
 def equal(input, other):

@@ -70,21 +70,26 @@ def promote_types(type1, type2):
 
 def result_type(tensor1, tensor2):
     """torch.result_type: a Python number or a tensor without axes widens the sort of a dtype, never its size."""
-    if isinstance(tensor1, Tensor) and isinstance(tensor2, Tensor):
-        low, high = sorted((tensor1, tensor2), key=lambda tensor: tensor.ndim)
-        if low.ndim == 0 and high.ndim and _sort(low.dtype) <= _sort(high.dtype):
-            return high.dtype  # one without axes has its say by its sort alone
-        return promote_types(tensor1.dtype, tensor2.dtype)
-    if not isinstance(tensor1, Tensor) and not isinstance(tensor2, Tensor):
-        kinds = (type(tensor1), type(tensor2))
-        return mindspore.float32 if float in kinds else mindspore.int64 if int in kinds else mindspore.bool_
-    tensor, number = (tensor1, tensor2) if isinstance(tensor1, Tensor) else (tensor2, tensor1)
-    whole = not tensor.is_floating_point() and not tensor.is_complex()
-    if isinstance(number, float) and whole:
-        return mindspore.float32
-    if isinstance(number, int) and not isinstance(number, bool) and tensor.dtype == mindspore.bool_:
-        return mindspore.int64
-    return tensor.dtype
+    return _common_type(*_standing(tensor1), *_standing(tensor2))
+
+
+def _standing(value):
+    """The dtype of a tensor or number, and what it counts: 1 with axes, 0 without, -1 as a number."""
+    if isinstance(value, Tensor):
+        return value.dtype, min(value.ndim, 1)
+    if isinstance(value, bool):
+        return mindspore.bool_, -1
+    return mindspore.int64 if isinstance(value, int) else mindspore.complex64 if isinstance(value, complex) else mindspore.float32, -1
+
+
+@ops.constexpr
+def _common_type(type1, rank1, type2, rank2):
+    """The dtype of two of which the higher rank decides, unless the other is of a wider sort; known when a graph is compiled."""
+    if rank1 != rank2:
+        low, high = (type1, type2) if rank1 < rank2 else (type2, type1)
+        if _sort(low) <= _sort(high):
+            return high  # the lower one has its say by its sort alone
+    return promote_types(type1, type2)
 
 
 def can_cast(from_, to):

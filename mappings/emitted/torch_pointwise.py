@@ -4,7 +4,28 @@ import mindspore
 import numpy as np
 from mindspore import Tensor, ops
 
+from mappings.emitted.torch_dtypes import result_type
 from mappings.emitted.torch_indexing import broadcast_tensors
+
+
+def promoted(input, other):
+    """Two tensors or numbers in the dtype that torch promotes them to, and that dtype; float16 and bfloat16 become float32."""
+    dtype = result_type(input, other)
+    return _rounded(input, dtype), _rounded(other, dtype), dtype
+
+
+def promoted_floats(input, other):
+    """As `promoted`, of whole numbers in float32."""
+    dtype = result_type(input, other)
+    if dtype not in (mindspore.float16, mindspore.bfloat16, mindspore.float64):
+        dtype = mindspore.float32
+    return _rounded(input, dtype), _rounded(other, dtype), dtype
+
+
+def _rounded(value, dtype):
+    """A tensor or number as a tensor of a dtype; what float16 and bfloat16 hold as float32, in which kernels compute."""
+    value = (value if isinstance(value, Tensor) else Tensor(value)).astype(dtype)
+    return value.astype(mindspore.float32) if dtype in (mindspore.float16, mindspore.bfloat16) else value
 
 
 def tanh(input):
@@ -38,19 +59,114 @@ def entr(input):
 
 
 def logit(input, eps=None):
-    """torch.logit: the inverse of the sigmoid, of values kept eps away from 0 and 1."""
+    """torch.logit: the inverse of the sigmoid, of values kept eps away from 0 and 1; of bounds that cross the lower one wins."""
+    input = input if input.is_floating_point() else input.astype(mindspore.float32)
     if eps is not None:
-        input = ops.clamp(input, eps, 1 - eps)
+        input = ops.clamp(input, eps, 1 - eps) if eps <= 0.5 else ops.where(input < eps, eps, 1 - eps).astype(input.dtype)
     return ops.log(input / (1 - input))
 
 
+def exp2(input):
+    """torch.exp2: of bfloat16 MindSpore's own is float32."""
+    result = ops.exp2(input)
+    return result.astype(input.dtype) if input.is_floating_point() else result
+
+
+def sinc(input):
+    """torch.sinc: of booleans MindSpore's own is NaN."""
+    return ops.sinc(input.astype(mindspore.float32) if input.dtype == mindspore.bool_ else input)
+
+
+def copysign(input, other):
+    """torch.copysign: MindSpore's own has the dtype of its first argument, and takes no bfloat16."""
+    size, sign, dtype = promoted_floats(input, other)
+    return ops.where(ops.signbit(sign), -ops.abs(size), ops.abs(size)).astype(dtype)
+
+
+def fmod(input, other):
+    """torch.fmod: of float16 and bfloat16 in float32, for their quotient is rounded."""
+    input, other, dtype = promoted(input, other)
+    return ops.fmod(input, other).astype(dtype)
+
+
+def remainder(input, other):
+    """torch.remainder: of float16 and bfloat16 in float32, for their quotient is rounded."""
+    input, other, dtype = promoted(input, other)
+    return ops.remainder(input, other).astype(dtype)
+
+
+def hypot(input, other):
+    """torch.hypot: MindSpore's own takes no float16 and no bfloat16."""
+    input, other, dtype = promoted_floats(input, other)
+    return ops.hypot(input, other).astype(dtype)
+
+
+def logaddexp(input, other):
+    """torch.logaddexp: MindSpore's own takes no bfloat16 and no whole numbers."""
+    input, other, dtype = promoted_floats(input, other)
+    return ops.logaddexp(input, other).astype(dtype)
+
+
+def logaddexp2(input, other):
+    """torch.logaddexp2: MindSpore's own takes no bfloat16 and no whole numbers."""
+    input, other, dtype = promoted_floats(input, other)
+    return ops.logaddexp2(input, other).astype(dtype)
+
+
+def xlogy(input, other):
+    """torch.xlogy: MindSpore's own takes no bfloat16 and no whole numbers."""
+    input, other, dtype = promoted_floats(input, other)
+    return ops.xlogy(input, other).astype(dtype)
+
+
+def xlog1py(input, other):
+    """torch.special.xlog1py: 0 where the first is 0, whatever log1p of the second is."""
+    input, other, dtype = promoted_floats(input, other)
+    unbounded = ops.logical_or(other <= -1, other == float('inf'))
+    other = ops.where(ops.logical_and(input == 0, unbounded), ops.zeros_like(other), other)
+    return (input * log1p(other)).astype(dtype)
+
+
+def ldexp(input, other):
+    """torch.ldexp: of float16 and bfloat16 MindSpore's own is float32, or nothing."""
+    input, other, dtype = promoted_floats(input, other)
+    return (input * ops.pow(2.0, other)).astype(dtype)
+
+
+def igamma(input, other):
+    """torch.igamma: MindSpore's own takes float32 and float64 alone."""
+    input, other, dtype = promoted_floats(input, other)
+    return ops.igamma(input, other).astype(dtype)
+
+
+def igammac(input, other):
+    """torch.igammac: MindSpore's own takes float32 and float64 alone."""
+    input, other, dtype = promoted_floats(input, other)
+    return ops.igammac(input, other).astype(dtype)
+
+
 def nextafter(input, other):
-    """torch.nextafter: the next floating number from `input` towards `other`, both of one dtype."""
-    return Tensor(np.nextafter(input.asnumpy(), other.asnumpy()))
+    """torch.nextafter: the next floating number from `input` towards `other`."""
+    start, target, dtype = promoted_floats(input, other)
+    if dtype == mindspore.bfloat16:
+        return Tensor(_next_bfloat16(start.asnumpy(), target.asnumpy())).astype(dtype)
+    start, target = start.astype(dtype).asnumpy(), target.astype(dtype).asnumpy()
+    return Tensor(np.nextafter(start, target))
+
+
+def _next_bfloat16(start, target):
+    """Steps float32 arrays with values of bfloat16, whose upper 16 bits are those of a bfloat16."""
+    start, target = np.broadcast_arrays(start, target)
+    away = np.where((target > start) == (start > 0), 1 << 16, -(1 << 16)).astype(np.int32)
+    stepped = (start.astype(np.float32).view(np.int32) + away).view(np.float32)
+    stepped = np.where(start == 0, np.copysign(np.float32(2.0**-133), target), stepped)
+    return np.where(np.isnan(start) | np.isnan(target), np.float32('nan'), np.where(start == target, target, stepped))
 
 
 def zeta(input, other, *, out=None):
-    """torch.special.zeta: tensors broadcast, which MindSpore's do not."""
-    if isinstance(input, Tensor) and isinstance(other, Tensor) and input.shape != other.shape:
-        input, other = broadcast_tensors(input, other)
-    return ops.zeta(input, other)
+    """torch.special.zeta: tensors broadcast, which MindSpore's do not, and it is infinite at the poles."""
+    input, other, dtype = promoted_floats(input, other)
+    input, other = broadcast_tensors(input, other)
+    pole = ops.logical_and(input > 1, ops.logical_and(other <= 0, other == ops.floor(other)))
+    found = ops.zeta(input.reshape(-1), other.reshape(-1)).reshape(input.shape)
+    return ops.where(pole, float('inf'), found).astype(dtype)

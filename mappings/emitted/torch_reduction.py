@@ -21,7 +21,7 @@ def _moment(input, dim, unbiased, keepdim, correction):
 
 def std(input, dim=None, unbiased=None, keepdim=False, *, correction=1, out=None):
     """torch.std."""
-    return _root(_moment(input, dim, unbiased, keepdim, correction)[0])
+    return narrowed(_root(_moment(widened(input), dim, unbiased, keepdim, correction)[0]), input)
 
 
 def var(input, dim=None, unbiased=None, keepdim=False, *, correction=1, out=None):
@@ -31,8 +31,8 @@ def var(input, dim=None, unbiased=None, keepdim=False, *, correction=1, out=None
 
 def std_mean(input, dim=None, unbiased=None, keepdim=False, *, correction=1, out=None):
     """torch.std_mean."""
-    spread, mean = _moment(input, dim, unbiased, keepdim, correction)
-    return _root(spread), mean
+    spread, mean = _moment(widened(input), dim, unbiased, keepdim, correction)
+    return narrowed(_root(spread), input), narrowed(mean, input)
 
 
 def var_mean(input, dim=None, unbiased=None, keepdim=False, *, correction=1, out=None):
@@ -44,13 +44,14 @@ def variance(input, dim=None, keepdim=False, correction=1):
     """torch.var: infinite or NaN where there are no more values than the correction, and 0 in mindspore.ops.var."""
     axes = tuple(range(input.ndim)) if dim is None else (dim,) if isinstance(dim, int) else dim
     count = math.prod([input.shape[axis] for axis in axes])
-    distance = input - ops.mean(input, axes, keep_dims=True)
-    return ops.sum(distance * distance, axes, keepdim) / max(count - correction, 0)
+    wide = widened(input)
+    distance = wide - ops.mean(wide, axes, keep_dims=True)
+    return narrowed(ops.sum(distance * distance, axes, keepdim) / max(count - correction, 0), input)
 
 
 def deviation(input, dim=None, keepdim=False, correction=1):
     """torch.std, as the root of `variance`."""
-    return _root(variance(input, dim, keepdim, correction))
+    return narrowed(_root(variance(widened(input), dim, keepdim, correction)), input)
 
 
 def _root(variance):
@@ -62,13 +63,14 @@ def _root(variance):
 def population_variance(input, dim=None, keepdim=False):
     """torch.var of all values and not of a sample: over a single one its gradient is zero, and NaN in mindspore.ops.var."""
     axes = tuple(range(input.ndim)) if dim is None else dim
-    distance = input - ops.mean(input, axes, keep_dims=True)
-    return ops.mean(distance * distance, axes, keep_dims=keepdim)
+    wide = widened(input)
+    distance = wide - ops.mean(wide, axes, keep_dims=True)
+    return narrowed(ops.mean(distance * distance, axes, keep_dims=keepdim), input)
 
 
 def population_deviation(input, dim=None, keepdim=False):
     """torch.std of all values and not of a sample; its gradient is zero where all are equal."""
-    return _root(population_variance(input, dim, keepdim))
+    return narrowed(_root(population_variance(widened(input), dim, keepdim)), input)
 
 
 def norm(input, p='fro', dim=None, keepdim=False, out=None, dtype=None):
@@ -216,6 +218,8 @@ def cumulative_trapezoid(y, x=None, *, dx=1, dim=-1):
 
 def diff(input, n=1, dim=-1, prepend=None, append=None):
     """torch.diff."""
+    if n == 0:
+        return input
     parts = [part for part in (prepend, input, append) if part is not None]
     result = ops.cat(parts, axis=dim) if len(parts) > 1 else input
     for _ in range(n):
@@ -224,13 +228,43 @@ def diff(input, n=1, dim=-1, prepend=None, append=None):
     return result
 
 
+def cov(input, *, correction=1, fweights=None, aweights=None):
+    """torch.cov: of float16 and bfloat16 MindSpore's own is float32."""
+    half = input.dtype in (mindspore.float16, mindspore.bfloat16)
+    found = ops.cov(input.astype(mindspore.float32) if half else input, correction=correction, fweights=fweights, aweights=aweights)
+    return found.astype(input.dtype) if half else found
+
+
 def corrcoef(input):
-    """torch.corrcoef."""
-    input = input if input.is_floating_point() or input.is_complex() else input.astype(mindspore.float32)
-    if input.ndim < 2 or input.shape[0] == 1:
-        spread = ops.sum((input - ops.mean(input)) * (input - ops.mean(input)))
-        return spread / spread
-    centred = input - ops.mean(input, axis=-1, keep_dims=True)
+    """torch.corrcoef: NaN beside a row of equal numbers."""
+    wide = input if input.dtype == mindspore.float64 or input.is_complex() else input.astype(mindspore.float32)
+    rows = wide.reshape(1, -1) if wide.ndim < 2 else wide
+    centred = rows - ops.mean(rows, axis=-1, keep_dims=True)
+    if not rows.is_complex():
+        level = ops.amax(rows, -1, True) == ops.amin(rows, -1, True)
+        centred = ops.where(level, ops.zeros_like(centred), centred)
     product = ops.matmul(centred, ops.swapaxes(centred, 0, 1))
     scale = ops.sqrt(ops.diagonal(product))
-    return product / scale.expand_dims(0) / scale.expand_dims(1)
+    found = product / (scale.expand_dims(0) * scale.expand_dims(1))
+    found = found if wide.ndim == 2 and found.shape[0] > 1 else found.reshape(())
+    return found.astype(input.dtype) if input.is_floating_point() else found
+
+
+def histc(input, bins=100, min=0, max=0):
+    """torch.histc: of float16 MindSpore's own is float32, and it takes no bfloat16."""
+    half = input.dtype in (mindspore.float16, mindspore.bfloat16)
+    return ops.histc(input.astype(mindspore.float32) if half else input, bins, float(min), float(max)).astype(input.dtype)
+
+
+def nansum(input, dim=None, keepdim=False, *, dtype=None):
+    """torch.nansum: NaN counts as zero before the dtype is changed, and a sum of integers is int64."""
+    if input.is_floating_point():
+        input = ops.where(ops.isnan(input), ops.zeros_like(input), input)
+    return ops.sum(input, dim, keepdim, dtype=dtype)
+
+
+def nanmean(input, dim=None, keepdim=False, *, dtype=None):
+    """torch.nanmean: the gradient of MindSpore's own is wrong for axes that are counted from the end."""
+    input = input if dtype is None else input.astype(dtype)
+    count = ops.sum(ops.logical_not(ops.isnan(input)), dim, keepdim)
+    return nansum(input, dim, keepdim) / count.astype(input.dtype)
