@@ -29,13 +29,13 @@ def selu(input, inplace=False):
     return 1.0507009873554805 * ops.where(input > 0, input, 1.6732632423543772 * ops.elu(input))
 
 
-def softplus(input, beta=1.0, threshold=20.0):
+def softplus(input, beta=1, threshold=20):
     """torch.nn.functional.softplus: linear above the threshold, and of a negative number with all of its digits."""
     scaled = input * beta
     if input.dtype == mindspore.float16:
         scaled = scaled.astype(mindspore.float32)  # the exponential of 12 is more than float16 holds
-    rest = ops.exp(ops.minimum(scaled, 0))
-    curve = ops.where(scaled < 0, 2 * ops.atanh(rest / (2 + rest)), ops.softplus(ops.minimum(scaled, threshold)))
+    rest = ops.exp(-ops.relu(-scaled))
+    curve = ops.where(scaled < 0, 2 * ops.atanh(rest / (2 + rest)), ops.softplus(scaled))
     return ops.where(scaled > threshold, input, (curve / beta).astype(input.dtype))
 
 

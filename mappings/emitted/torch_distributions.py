@@ -6,6 +6,9 @@ import mindspore
 import numpy as np
 from mindspore import Tensor, ops
 
+from mappings.emitted.functional_activation import softplus
+from mappings.emitted.torch_pointwise import log1p
+
 
 def _floating(value):
     """A number as a float32 tensor; a tensor stays."""
@@ -73,7 +76,7 @@ class Normal(Symmetric):
         return 0.5 * (1 + ops.erf((value - self.loc) / (self.scale * math.sqrt(2))))
 
     def entropy(self):
-        return ops.zeros_like(self.loc) + ops.log(self.scale) + 0.5 + 0.5 * math.log(2 * math.pi)
+        return ops.broadcast_to(ops.log(self.scale) + 0.5 + 0.5 * math.log(2 * math.pi), tuple(self.batch_shape))
 
 
 class Uniform:
@@ -110,7 +113,7 @@ class Bernoulli:
         self.probs = ops.sigmoid(logits) if probs is None else _floating(probs)
         limit = _smallest(self.probs.dtype)
         clamped = ops.clamp(self.probs, limit, 1 - limit)
-        self.logits = ops.log(clamped) - ops.log1p(-clamped) if logits is None else logits
+        self.logits = ops.log(clamped) - log1p(-clamped) if logits is None else logits
         self.batch_shape = self.probs.shape
 
     @property
@@ -122,7 +125,7 @@ class Bernoulli:
         return ops.stop_gradient((drawn < self.probs).astype(self.probs.dtype))
 
     def log_prob(self, value):
-        return value * self.logits - ops.relu(self.logits) - ops.log1p(ops.exp(-ops.abs(self.logits)))
+        return value * self.logits - softplus(self.logits)
 
     def entropy(self):
         return (1 - self.probs) * self.logits - self.log_prob(1.0)
@@ -189,13 +192,13 @@ class MultivariateNormal(Symmetric):
         if scale_tril is not None:
             covariance_matrix = ops.matmul(scale_tril, ops.swapaxes(scale_tril, -1, -2))
         elif precision_matrix is not None:
-            covariance_matrix = ops.inverse(precision_matrix)
-        count = loc.shape[-1]
-        vector, matrix = loc.expand_dims(-1), covariance_matrix
-        self.loc = ops.broadcast_to(vector, (vector[..., :1] + matrix[..., :1]).shape).squeeze(-1)
-        self.batch_shape, self.event_shape = self.loc.shape[:-1], (count,)
-        self.covariance_matrix = ops.broadcast_to(matrix, tuple(self.batch_shape) + (count, count))
-        self._matrix, self._scale_tril = matrix, scale_tril
+            covariance_matrix = _inverse(precision_matrix)
+        count = max(loc.shape[-1], covariance_matrix.shape[-1])
+        self.batch_shape = tuple(np.broadcast_shapes(loc.shape[:-1], covariance_matrix.shape[:-2]))
+        self.event_shape = (count,)
+        self.loc = ops.broadcast_to(loc, self.batch_shape + (count,))
+        self.covariance_matrix = ops.broadcast_to(covariance_matrix, self.batch_shape + (count, count))
+        self._matrix, self._scale_tril = covariance_matrix, scale_tril
 
     @property
     def variance(self):
@@ -203,31 +206,50 @@ class MultivariateNormal(Symmetric):
 
     @property
     def precision_matrix(self):
-        return ops.inverse(self.covariance_matrix)
+        return _inverse(self.covariance_matrix)
 
     @property
     def scale_tril(self):
         return ops.cholesky(self.covariance_matrix) if self._scale_tril is None else self._scale_tril
 
     def rsample(self, sample_shape=()):
-        shape = tuple(sample_shape) + tuple(self.batch_shape) + tuple(self.event_shape)
+        shape = tuple(sample_shape) + self.batch_shape + self.event_shape
         noise = normal_noise(shape, self.loc.dtype).expand_dims(-1)
         return self.loc + ops.matmul(self.scale_tril, noise).squeeze(-1)
 
     def log_prob(self, value):
-        distance = (value - self.loc).expand_dims(-1)
-        scaled = ops.sum(distance * ops.matmul(ops.inverse(self._matrix), distance), (-2, -1))
-        return -0.5 * (self.event_shape[0] * math.log(2 * math.pi) + scaled) - 0.5 * ops.log(ops.det(self._matrix))
+        scaled = self._distance(value - self.loc)
+        return -0.5 * (self.event_shape[0] * math.log(2 * math.pi) + scaled) - self._half_log_volume()
 
     def entropy(self):
-        count = self.event_shape[0]
-        return 0.5 * count * (1 + math.log(2 * math.pi)) + 0.5 * ops.log(ops.det(self.covariance_matrix))
+        half = 0.5 * self.event_shape[0] * (1 + math.log(2 * math.pi)) + self._half_log_volume()
+        return ops.broadcast_to(half, self.batch_shape)
+
+    def _distance(self, apart):
+        """The squared length of vectors, measured by the covariance."""
+        apart = apart.astype(self._matrix.dtype).expand_dims(-1)
+        return ops.sum(apart * ops.matmul(_inverse(self._matrix), apart), (-2, -1))
+
+    def _half_log_volume(self):
+        """Half the logarithm of the determinant, which itself leaves float32 where there are many axes."""
+        if self._scale_tril is not None:
+            return ops.sum(ops.log(ops.diagonal(self._scale_tril, 0, -2, -1)), -1)
+        factor = ops.cholesky(ops.stop_gradient(self._matrix))
+        traced = 0.5 * ops.sum(ops.stop_gradient(_inverse(self._matrix)) * self._matrix, (-2, -1))  # its gradient is the volume's
+        return ops.stop_gradient(ops.sum(ops.log(ops.diagonal(factor, 0, -2, -1)), -1) - traced) + traced
+
+
+def _inverse(matrix):
+    """The inverse of square matrices; MindSpore's own takes none of a single row."""
+    return 1 / matrix if matrix.shape[-1] == 1 else ops.inverse(matrix)
 
 
 class Independent:
     """torch.distributions.Independent: the last axes of a distribution count as one event."""
 
     def __init__(self, base_distribution, reinterpreted_batch_ndims, validate_args=None):
+        if not 0 <= reinterpreted_batch_ndims <= len(base_distribution.batch_shape):
+            raise ValueError('torch.distributions.Independent: reinterpreted_batch_ndims must count batch axes')
         self.base_dist, self.reinterpreted_batch_ndims = base_distribution, reinterpreted_batch_ndims
         self.batch_shape = tuple(base_distribution.batch_shape)[: len(base_distribution.batch_shape) - reinterpreted_batch_ndims]
 
@@ -277,12 +299,12 @@ def kl_divergence(p, q):
         terms = ops.masked_fill(terms, q.probs == 0, math.inf)
         return ops.sum(ops.masked_fill(terms, p.probs == 0, 0.0), -1)
     if isinstance(p, Bernoulli) and isinstance(q, Bernoulli):
-        return p.probs * (p.log_prob(1.0) - q.log_prob(1.0)) + (1 - p.probs) * (p.log_prob(0.0) - q.log_prob(0.0))
+        ones = p.probs * (softplus(-q.logits) - softplus(-p.logits))
+        ones = ops.masked_fill(ops.masked_fill(ones, q.probs == 0, math.inf), p.probs == 0, 0.0)
+        zeros = (1 - p.probs) * (softplus(q.logits) - softplus(p.logits))
+        return ones + ops.masked_fill(ops.masked_fill(zeros, q.probs == 1, math.inf), p.probs == 1, 0.0)
     if isinstance(p, MultivariateNormal) and isinstance(q, MultivariateNormal):
-        inverse = ops.inverse(q._matrix)
-        traced = ops.sum(inverse * p.covariance_matrix, (-2, -1))  # both are symmetric
-        distance = (q.loc - p.loc).expand_dims(-1)
-        scaled = ops.sum(distance * ops.matmul(inverse, distance), (-2, -1))
-        volumes = ops.log(ops.det(q._matrix)) - ops.log(ops.det(p._matrix))
-        return 0.5 * (volumes + traced + scaled - p.event_shape[0])
+        traced = ops.sum(_inverse(q._matrix) * p.covariance_matrix, (-2, -1))  # both are symmetric
+        volumes = 2 * (q._half_log_volume() - p._half_log_volume())
+        return 0.5 * (volumes + traced + q._distance(q.loc - p.loc) - p.event_shape[0])
     raise NotImplementedError(f"no divergence of {type(p).__name__} from {type(q).__name__} is written")
