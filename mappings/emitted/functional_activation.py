@@ -3,6 +3,8 @@
 import mindspore
 from mindspore import ops
 
+from mappings.emitted.torch_pointwise import expm1
+
 
 def elu(input, alpha=1.0, inplace=False):
     """torch.nn.functional.elu; mindspore.ops.elu knows no alpha but 1."""
@@ -26,7 +28,7 @@ def rrelu(input, lower=1.0 / 8, upper=1.0 / 3, training=False, inplace=False):
 
 def selu(input, inplace=False):
     """torch.nn.functional.selu; mindspore.ops.selu has a wrong gradient for negative input on CPU."""
-    return 1.0507009873554805 * ops.where(input > 0, input, 1.6732632423543772 * ops.elu(input))
+    return 1.0507009873554805 * ops.where(input > 0, input, 1.6732632423543772 * expm1(ops.minimum(input, 0)))
 
 
 def softplus(input, beta=1, threshold=20):

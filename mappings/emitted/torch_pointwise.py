@@ -55,7 +55,7 @@ def bitwise_not(input):
 
 def entr(input):
     """torch.special.entr: -x log x, 0 at 0 and -inf below."""
-    return ops.where(input < 0, float('-inf'), -ops.xlogy(input, input))
+    return ops.where(input < 0, float('-inf'), -xlogy(input, input))
 
 
 def logit(input, eps=None):
@@ -84,15 +84,21 @@ def copysign(input, other):
 
 
 def fmod(input, other):
-    """torch.fmod: of float16 and bfloat16 in float32, for their quotient is rounded."""
+    """torch.fmod: of floating numbers in float64, for a quotient just below a whole number is rounded to it."""
     input, other, dtype = promoted(input, other)
-    return ops.fmod(input, other).astype(dtype)
+    if not input.is_floating_point():
+        return ops.fmod(input, other)
+    input, other = input.astype(mindspore.float64), other.astype(mindspore.float64)
+    rest = ops.remainder(ops.abs(input), ops.abs(other))  # in a graph fmod itself computes in float32
+    return ops.where(input < 0, -rest, rest).astype(dtype)
 
 
 def remainder(input, other):
-    """torch.remainder: of float16 and bfloat16 in float32, for their quotient is rounded."""
+    """torch.remainder: of floating numbers in float64, for a quotient just below a whole number is rounded to it."""
     input, other, dtype = promoted(input, other)
-    return ops.remainder(input, other).astype(dtype)
+    if not input.is_floating_point():
+        return ops.remainder(input, other)
+    return ops.remainder(input.astype(mindspore.float64), other.astype(mindspore.float64)).astype(dtype)
 
 
 def hypot(input, other):
@@ -114,17 +120,21 @@ def logaddexp2(input, other):
 
 
 def xlogy(input, other):
-    """torch.xlogy: MindSpore's own takes no bfloat16 and no whole numbers."""
+    """torch.xlogy: 0 where the first is 0, where MindSpore's own is NaN beside a 0."""
     input, other, dtype = promoted_floats(input, other)
-    return ops.xlogy(input, other).astype(dtype)
+    return (input * ops.log(_bounded(input, other, 0))).astype(dtype)
 
 
 def xlog1py(input, other):
     """torch.special.xlog1py: 0 where the first is 0, whatever log1p of the second is."""
     input, other, dtype = promoted_floats(input, other)
-    unbounded = ops.logical_or(other <= -1, other == float('inf'))
-    other = ops.where(ops.logical_and(input == 0, unbounded), ops.zeros_like(other), other)
-    return (input * log1p(other)).astype(dtype)
+    return (input * log1p(_bounded(input, other, -1))).astype(dtype)
+
+
+def _bounded(input, other, least):
+    """The second number, or one of logarithm 0 where the first is 0 and the logarithm above `least` is no finite number."""
+    unbounded = ops.logical_or(other <= least, other == float('inf'))
+    return ops.where(ops.logical_and(input == 0, unbounded), ops.ones_like(other) + least, other)
 
 
 def ldexp(input, other):
@@ -140,9 +150,22 @@ def igamma(input, other):
 
 
 def igammac(input, other):
-    """torch.igammac: MindSpore's own takes float32 and float64 alone."""
+    """torch.igammac: MindSpore's own takes float32 and float64 alone, and loses the digits of a small result.
+
+    The series and where it is taken are those of torch: x**n / n! of x up to 1.1, whose 20th term is below 1e-17.
+    """
     input, other, dtype = promoted_floats(input, other)
-    return ops.igammac(input, other).astype(dtype)
+    near = ops.clamp(other, 1e-30, 1.1)
+    log = ops.log(near)
+    term, total = ops.ones_like(near), 0
+    for n in range(1, 21):
+        term = term * -near / n
+        total = total + term / (input + n)
+    first = -expm1(input * log - ops.lgamma((1 + input).astype(mindspore.float64)).astype(input.dtype))
+    series = first - ops.exp(input * log - ops.lgamma(input)) * total
+    small = ops.where(other <= 0.5, input * log >= -0.4, input <= other * 1.1)
+    taken = ops.logical_and(ops.logical_and(other > 0, other <= 1.1), ops.logical_and(input > 0, small))
+    return ops.where(taken, series, ops.igammac(input, other)).astype(dtype)
 
 
 def nextafter(input, other):

@@ -6,6 +6,7 @@ import mindspore
 from mindspore import Tensor, ops
 
 from mappings.emitted.functional_normalization import narrowed, widened
+from mappings.emitted.torch_dtypes import result_type
 from mappings.emitted.torch_spectral import magnitude
 
 
@@ -37,7 +38,8 @@ def std_mean(input, dim=None, unbiased=None, keepdim=False, *, correction=1, out
 
 def var_mean(input, dim=None, unbiased=None, keepdim=False, *, correction=1, out=None):
     """torch.var_mean."""
-    return _moment(input, dim, unbiased, keepdim, correction)
+    spread, mean = _moment(widened(input), dim, unbiased, keepdim, correction)
+    return narrowed(spread, input), narrowed(mean, input)
 
 
 def variance(input, dim=None, keepdim=False, correction=1):
@@ -229,24 +231,47 @@ def diff(input, n=1, dim=-1, prepend=None, append=None):
 
 
 def cov(input, *, correction=1, fweights=None, aweights=None):
-    """torch.cov: of float16 and bfloat16 MindSpore's own is float32."""
-    half = input.dtype in (mindspore.float16, mindspore.bfloat16)
-    found = ops.cov(input.astype(mindspore.float32) if half else input, correction=correction, fweights=fweights, aweights=aweights)
-    return found.astype(input.dtype) if half else found
+    """torch.cov: of float16 and bfloat16 MindSpore's own is float32, and 0 where no degree of freedom is left."""
+    rows = _rows(input)
+    count, left, dtype = rows.shape[1], rows.shape[1] - correction, input.dtype
+    weights = aweights if fweights is None else fweights if aweights is None else fweights * aweights
+    if weights is None:
+        centred = rows - ops.mean(rows, axis=-1, keep_dims=True)
+        weighted, left = centred, max(left, 0)
+    else:
+        weights = weights.astype(rows.dtype)
+        count = ops.sum(weights)
+        left = count - (correction if aweights is None else correction * ops.sum(weights * aweights) / count)
+        left = ops.maximum(left, ops.zeros_like(left))
+        centred = rows - ops.sum(rows * weights, -1, True) / count
+        weighted = centred * weights
+    if aweights is not None and aweights.is_floating_point():
+        dtype = result_type(input, aweights)
+    found = ops.matmul(centred, ops.swapaxes(weighted, 0, 1)) / left
+    found = found if found.shape[0] > 1 else found.reshape(())
+    return found.astype(dtype) if input.is_floating_point() else found
+
+
+def _rows(input):
+    """The rows of a matrix of variables in float32 or float64; a vector is one."""
+    if input.is_complex():
+        raise ValueError('torch.cov: complex numbers are not taken here; use numpy.cov or numpy.corrcoef')
+    wide = input if input.dtype == mindspore.float64 else input.astype(mindspore.float32)
+    return wide.reshape(1, -1) if wide.ndim < 2 else wide
 
 
 def corrcoef(input):
     """torch.corrcoef: NaN beside a row of equal numbers."""
-    wide = input if input.dtype == mindspore.float64 or input.is_complex() else input.astype(mindspore.float32)
-    rows = wide.reshape(1, -1) if wide.ndim < 2 else wide
+    rows = _rows(input)
+    level = ops.amax(rows, -1, True) == ops.amin(rows, -1, True)
     centred = rows - ops.mean(rows, axis=-1, keep_dims=True)
-    if not rows.is_complex():
-        level = ops.amax(rows, -1, True) == ops.amin(rows, -1, True)
-        centred = ops.where(level, ops.zeros_like(centred), centred)
+    centred = ops.where(level, ops.zeros_like(centred), centred)
     product = ops.matmul(centred, ops.swapaxes(centred, 0, 1))
-    scale = ops.sqrt(ops.diagonal(product))
-    found = product / (scale.expand_dims(0) * scale.expand_dims(1))
-    found = found if wide.ndim == 2 and found.shape[0] > 1 else found.reshape(())
+    if rows.shape[0] == 1:
+        found = (product / product).reshape(())
+    else:
+        scale = ops.sqrt(ops.diagonal(product))
+        found = product / (scale.expand_dims(0) * scale.expand_dims(1))
     return found.astype(input.dtype) if input.is_floating_point() else found
 
 
