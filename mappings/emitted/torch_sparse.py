@@ -25,6 +25,9 @@ def sparse_coo_tensor(indices, values, size=None, dtype=None):
     indices = indices if isinstance(indices, Tensor) else mindspore.tensor(np.asarray(indices))
     values = values if isinstance(values, Tensor) else mindspore.tensor(values)
     values = values if dtype is None else values.astype(dtype)
+    if values.dtype == mindspore.bool_:  # MindSpore adds no truth values
+        return sparse_coo_tensor(indices, values.astype(mindspore.int32), size).astype(mindspore.bool_)
+    values = values.reshape(1) if values.ndim == 0 else values
     if size is None:
         size = tuple(int(n) + 1 for n in indices.asnumpy().max(1)) + tuple(values.shape[1:])
     zeros = ops.zeros(tuple(size), values.dtype)
@@ -37,3 +40,9 @@ def sparse_csr_tensor(crow_indices, col_indices, values, size=None, dtype=None):
     rows = np.repeat(np.arange(len(starts) - 1), np.diff(starts))
     size = (len(starts) - 1, int(columns.max()) + 1) if size is None else size
     return sparse_coo_tensor(np.stack([rows, columns]), values, size, dtype)
+
+
+def sparse_sum(input, dim=None):
+    """torch.sparse.sum: a sum of integers over some of the axes, which stays sparse, stays as wide."""
+    axes = () if dim is None else (dim,) if isinstance(dim, int) else tuple(dim)
+    return ops.sum(input, axes, dtype=input.dtype) if 0 < len(axes) < input.ndim else ops.sum(input)
