@@ -52,7 +52,9 @@ def update_bn(loader, model, device=None):
     for count, batch in enumerate(loader):
         for cell in norms:
             set_batch_norm(cell, momentum=1.0 / (count + 1))
-        model(batch[0] if isinstance(batch, (list, tuple)) else batch)
+        given = batch[0] if isinstance(batch, (list, tuple)) else batch
+        if given.size:  # of no elements MindSpore would average 0
+            model(given)
     for cell, momentum in zip(norms, momenta):
         set_batch_norm(cell, momentum=momentum)
     model.set_train(was_training)
