@@ -233,7 +233,7 @@ def diff(input, n=1, dim=-1, prepend=None, append=None):
 def cov(input, *, correction=1, fweights=None, aweights=None):
     """torch.cov: of float16 and bfloat16 MindSpore's own is float32, and 0 where no degree of freedom is left."""
     rows = _rows(input)
-    count, left, dtype = rows.shape[1], rows.shape[1] - correction, input.dtype
+    count, left, dtype = rows.shape[1], rows.shape[1] - correction, input.dtype if input.is_floating_point() else rows.dtype
     weights = aweights if fweights is None else fweights if aweights is None else fweights * aweights
     if weights is None:
         centred = rows - ops.mean(rows, axis=-1, keep_dims=True)
@@ -243,13 +243,12 @@ def cov(input, *, correction=1, fweights=None, aweights=None):
         count = ops.sum(weights)
         left = count - (correction if aweights is None else correction * ops.sum(weights * aweights) / count)
         left = ops.maximum(left, ops.zeros_like(left))
-        centred = rows - ops.sum(rows * weights, -1, True) / count
+        centred = rows - (ops.sum(rows * weights, -1, True) / count if rows.shape[1] > 1 else rows)
         weighted = centred * weights
     if aweights is not None and aweights.is_floating_point():
         dtype = result_type(input, aweights)
     found = ops.matmul(centred, ops.swapaxes(weighted, 0, 1)) / left
-    found = found if found.shape[0] > 1 else found.reshape(())
-    return found.astype(dtype) if input.is_floating_point() else found
+    return (found if found.shape[0] > 1 else found.reshape(())).astype(dtype)
 
 
 def _rows(input):
