@@ -125,14 +125,14 @@ def _grown(rewriter: Walk, node: ast.Expr) -> list[Edit] | None:
     if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Attribute) or call.func.attr != "extend" or len(call.args) != 1:
         return None
     owner, added = call.func.value, call.args[0]
-    if not isinstance(owner, ast.Name) or isinstance(added, ast.GeneratorExp | ast.Starred) or not _makes_list(rewriter, owner.id):
+    if not isinstance(owner, ast.Name) or isinstance(added, ast.GeneratorExp | ast.Starred) or not makes_list(rewriter, owner.id):
         return None
     text = rewriter.render(added)
     listed = isinstance(added, ast.List | ast.ListComp) or K.proven(rewriter.kinds(added), LIST)
     return rewriter.replace(node, f"{owner.id} += {text if listed else f'list({text})'}")
 
 
-def _makes_list(rewriter: Walk, name: str) -> bool:
+def makes_list(rewriter: Walk, name: str) -> bool:
     """Whether the function at hand itself gives a name a new list."""
     body = getattr(rewriter.functions[-1], "body", None) if rewriter.functions else None
     statements = body if isinstance(body, list) else []

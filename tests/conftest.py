@@ -42,15 +42,15 @@ _NUMBERS = itertools.count()
 
 
 @pytest.fixture
-def sides(tmp_path: Path) -> Iterator[Callable[[str], Sides]]:
-    """Ports a source that has no diagnostic, and imports both sides from files, which GRAPH mode reads."""
+def sides(tmp_path: Path) -> Iterator[Callable[..., Sides]]:
+    """Ports a source that has no diagnostic, or those named, and imports both sides from files, which GRAPH mode reads."""
 
-    def load(source: str) -> Sides:
+    def load(source: str, *codes: str) -> Sides:
         from porter.convert import convert_source
         from porter.parity.ported import load_source
 
         result = convert_source(source, path="net.py")
-        assert not result.diagnostics, result.diagnostics
+        assert [d.code for d in result.diagnostics] == list(codes), result.diagnostics
         number = next(_NUMBERS)
         original = load_source(tmp_path, f"original_{number}", source, "")
         return Sides(original, load_source(tmp_path, f"ported_{number}", result.text, result.extras), result.text)

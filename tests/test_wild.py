@@ -62,9 +62,9 @@ CASES = {
     "an array as an index": ("a = np.arange(2)\nreturn x[a, 0]", "x: torch.Tensor", "forward", "a = np.arange(2)\nreturn x[Tensor(a), 0]"),
     "a list popped inside an expression": (
         "h = [x, x]\nreturn torch.cat((x, h.pop()), dim=1)", "x: torch.Tensor", "forward",
-        "h = [x, x]\npopped = h.pop()\nreturn ops.cat((x, popped), axis=1)",
+        "h = [x, x]\nreturn ops.cat((x, h[-1]), axis=1)",
     ),
-    "a list popped on its own": ("h = [x, x]\ny = h.pop()\nreturn y", "x: torch.Tensor", "forward", "h = [x, x]\ny = h.pop()\nreturn y"),
+    "a list popped on its own": ("h = [x, x]\ny = h.pop()\nreturn y, h", "x: torch.Tensor", "forward", "h = [x, x]\ny = h[-1]\nh = h[:-1]\nreturn y, h"),
     "a list extended by what reads it": (
         "y = [x]\ny.extend(m(y[-1]) for m in self.ms)\nreturn y", "x: torch.Tensor", "forward",
         "y = [x]\nfor m in self.ms:\n    y.append(m(y[-1]))\nreturn y",

@@ -25,6 +25,7 @@ from porter.guards import (
 from porter.held_dense import is_power
 from porter.kinds import ANY, Kinds
 from porter.leaves import leaves_of
+from porter.lost_gradients import check_call, dict_edits
 from porter.mapped import mapped_edits, paired_edits
 from porter.no_grad import unproven_call
 from porter.numpy_calls import copied_if_needed
@@ -96,8 +97,11 @@ class Calls(InPlace):
         if mapped is not None:
             return mapped
         zipped = call_edits(self, node)
+        if zipped is None:
+            zipped = dict_edits(self, node)
         if zipped is not None:
             return zipped
+        check_call(self, node)
         if self._is_apply(node.func):
             return self._apply_call(node, node.func)
         values = formatted_values(self, node)

@@ -9,6 +9,7 @@ from porter import kinds as K
 from porter.alignment import aligned_edits
 from porter.asserted import flag_edits
 from porter.comments import with_comments
+from porter.cut_lists import CUTTING, cut_edits
 from porter.functions import FUNCTION, function_edits, is_function
 from porter.grammar import (
     differing_edits,
@@ -90,10 +91,12 @@ class Rewriter(Statements):
             flattened = flattened_edits(self, node)  # type: ignore[arg-type]
             if flattened is not None:
                 return flattened
-        if kind in _SIMPLE_STATEMENTS and self.module.has(b".pop("):
-            popped = self._popped_first(node)  # type: ignore[arg-type]
-            if popped is not None:
-                return popped
+        if kind in _SIMPLE_STATEMENTS and any(self.module.has(text) for text in CUTTING):
+            cut = cut_edits(self, node)  # type: ignore[arg-type]
+            if cut is None:
+                cut = self._popped_first(node)  # type: ignore[arg-type]
+            if cut is not None:
+                return cut
         edits = self._visited(node)
         if self.lines_before and id(node) in self.lines_before:
             edits = self._with_lines_before(node, edits)

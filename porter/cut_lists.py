@@ -1,0 +1,156 @@
+"""Lists that a network's own code pops from, inserts into or turns: a compiled graph hands `list.pop` and its like to Python,
+whose results carry no gradient, so the last element is read and the rest given the list's name."""
+
+from __future__ import annotations
+
+import ast
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from porter import kinds as K
+from porter.dataflow import own_nodes
+from porter.grammar import in_network, makes_list
+from porter.nodes import walk
+from porter.rewrite.edits import Edit
+
+if TYPE_CHECKING:
+    from porter.rewrite.walk import Walk
+
+CUTTING = (b".pop(", b".insert(", b".reverse()")
+LIST = frozenset({"list"})
+_APART = (ast.IfExp, ast.BoolOp, ast.Lambda, ast.comprehension, ast.NamedExpr, ast.Await, ast.Yield, ast.YieldFrom)
+_METHODS = frozenset({"append", "extend", "pop", "insert", "reverse", "clear", "index", "count"})
+_READERS = frozenset({"len", "enumerate", "zip", "reversed", "list", "tuple", "sum", "range", "any", "all", "print", "iter", "map"})
+
+
+def cut_edits(rewriter: Walk, node: ast.stmt) -> list[Edit] | None:
+    """`y = skips.pop()` as `y = skips[-1]` and `skips = skips[:-1]`, `found.insert(0, x)` as `found = [x] + found`; None where it stays."""
+    start, end = rewriter.span(node)
+    if not any(rewriter.module.data.find(text, start, end) >= 0 for text in CUTTING) or not in_network(rewriter) or not _alone(rewriter, node):
+        return None
+    changed = _changed(rewriter, node) if isinstance(node, ast.Expr) else None
+    if changed is not None:
+        return rewriter.replace(node, changed)
+    popped = _popped(rewriter, node)
+    if not popped:
+        return None
+    last: Counter[tuple[str, bool]] = Counter()
+    for call, name, first in popped:
+        last[name, first] += 1
+        rewriter.replaced[id(call)] = f"{name}[{last[name, first] - 1 if first else -last[name, first]}]"
+    edits = rewriter._visited(node)
+    cuts = [f"{name} = {name}[{count}:]" if first else f"{name} = {name}[:-{count}]" for (name, first), count in last.items()]
+    if isinstance(node, ast.Return):
+        return edits  # nothing of the function reads the list any more
+    if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call) and id(node.value) in rewriter.replaced:
+        return rewriter.replace(node, cuts[0])
+    pad = "\n" + rewriter.indent(node)
+    return [*edits, Edit(end, end, "".join(pad + cut for cut in cuts))]
+
+
+def _changed(rewriter: Walk, node: ast.Expr) -> str | None:
+    """What `found.insert(0, x)` or `found.reverse()` makes of a list."""
+    call = node.value
+    if not (isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and isinstance(call.func.value, ast.Name)) or call.keywords:
+        return None
+    name = call.func.value.id
+    if not is_own_list(rewriter, name):
+        return None
+    if call.func.attr == "reverse" and not call.args:
+        return f"{name} = {name}[::-1]"
+    if call.func.attr != "insert" or len(call.args) != 2:
+        return None
+    at, new = call.args
+    place = at.value if isinstance(at, ast.Constant) else None
+    if type(place) is not int or place < 0 or any(isinstance(n, ast.Name) and n.id == name for n in walk(new)):
+        return None
+    text = rewriter.render(new)
+    return f"{name} = [{text}] + {name}" if place == 0 else f"{name} = {name}[:{place}] + [{text}] + {name}[{place}:]"
+
+
+def _popped(rewriter: Walk, node: ast.stmt) -> list[tuple[ast.Call, str, bool]]:
+    """The pops of a statement in the order of their evaluation, each with its list and whether the first element goes."""
+    found: list[tuple[ast.Call, str, bool]] = []
+    for inner in ast.walk(node):
+        if isinstance(inner, _APART):
+            return []
+        if not (isinstance(inner, ast.Call) and isinstance(inner.func, ast.Attribute) and inner.func.attr == "pop"):
+            continue
+        owner = inner.func.value
+        first = _is_first(inner)
+        if not isinstance(owner, ast.Name) or first is None or not is_own_list(rewriter, owner.id):
+            return []
+        found.append((inner, owner.id, first))
+    names = Counter(name for _, name, _ in found)
+    read = Counter(n.id for n in ast.walk(node) if isinstance(n, ast.Name) and n.id in names)
+    if read != names or len({(name, first) for _, name, first in found}) != len(names):
+        return []
+    return sorted(found, key=lambda f: (f[0].end_lineno, f[0].end_col_offset))
+
+
+def _is_first(call: ast.Call) -> bool | None:
+    """Whether a pop takes the first element or, as it does unless told, the last; None for any other."""
+    if not call.args and not call.keywords:
+        return False
+    given = ast.unparse(call.args[0]) if len(call.args) == 1 and not call.keywords else ""
+    return {"0": True, "-1": False}.get(given)
+
+
+def is_own_list(rewriter: Walk, name: str) -> bool:
+    """Whether a name holds a list that the function at hand made, and no other name does."""
+    function = rewriter.functions[-1]
+    if not isinstance(function, ast.FunctionDef) or not makes_list(rewriter, name) or name in {a.arg for a in walk(function.args) if isinstance(a, ast.arg)}:
+        return False
+    own = {id(n) for statement in function.body for n in own_nodes(statement)}
+    uses = [n for n in walk(function) if isinstance(n, ast.Name) and n.id == name]
+    return all(id(n) in own and (_makes(rewriter, n) if isinstance(n.ctx, ast.Store) else _only_reads(rewriter, n)) for n in uses)
+
+
+def _makes(rewriter: Walk, node: ast.Name) -> bool:
+    """Whether an assignment gives the name a list of its own: one that is written out, a slice, a sum, or `list(...)`."""
+    statement = rewriter.parents.get(id(node))
+    if isinstance(statement, ast.Tuple):
+        assigned = rewriter.parents.get(id(statement))
+        if not (isinstance(assigned, ast.Assign) and isinstance(assigned.value, ast.Tuple) and len(assigned.value.elts) == len(statement.elts)):
+            return False
+        value: ast.expr | None = assigned.value.elts[statement.elts.index(node)]
+    elif isinstance(statement, ast.Assign | ast.AnnAssign):
+        value = statement.value
+    else:
+        return isinstance(statement, ast.AugAssign)
+    if isinstance(value, ast.Subscript):
+        return isinstance(value.slice, ast.Slice) and K.proven(rewriter.kinds(value), LIST)
+    return isinstance(value, ast.List | ast.ListComp | ast.BinOp) or (
+        isinstance(value, ast.Call) and isinstance(value.func, ast.Name) and value.func.id in ("list", "sorted")
+    )
+
+
+def _only_reads(rewriter: Walk, node: ast.Name) -> bool:
+    """Whether a use of a list gives it no second name and keeps it nowhere."""
+    parent = rewriter.parents.get(id(node))
+    if isinstance(parent, ast.Attribute):
+        return parent.attr in _METHODS and isinstance(call := rewriter.parents.get(id(parent)), ast.Call) and call.func is parent
+    if isinstance(parent, ast.Subscript):
+        return parent.value is node
+    if isinstance(parent, ast.Call):
+        called = rewriter.resolve(parent.func) or ""
+        return node in parent.args and (rewriter.program.is_torch(called) or (isinstance(parent.func, ast.Name) and parent.func.id in _READERS))
+    if isinstance(parent, ast.For):
+        return parent.iter is node and not any(_is_cut(n, node.id) for s in parent.body for n in walk(s))
+    if isinstance(parent, ast.comprehension):
+        return parent.iter is node
+    if isinstance(parent, ast.Tuple):
+        return isinstance(rewriter.parents.get(id(parent)), ast.Return)
+    return isinstance(parent, ast.Return | ast.BinOp | ast.Compare | ast.UnaryOp | ast.If | ast.While | ast.Starred | ast.AugAssign)
+
+
+def _is_cut(node: ast.AST, name: str) -> bool:
+    return isinstance(node, ast.Attribute) and node.attr in ("pop", "insert", "reverse") and isinstance(node.value, ast.Name) and node.value.id == name
+
+
+def _alone(rewriter: Walk, statement: ast.stmt) -> bool:
+    """Whether nothing else stands on a statement's lines, so that lines may follow it."""
+    start, end = rewriter.span(statement)
+    data = rewriter.module.data
+    after = data[end : data.find(b"\n", end) if data.find(b"\n", end) >= 0 else len(data)].strip()
+    return not data[data.rfind(b"\n", 0, start) + 1 : start].strip() and (not after or after.startswith(b"#"))

@@ -1,0 +1,91 @@
+"""Python that a compiled graph hands to the interpreter: the values that come back are right, and no gradient passes through them."""
+
+from __future__ import annotations
+
+import ast
+from typing import TYPE_CHECKING
+
+from porter import kinds as K
+from porter.cut_lists import LIST
+from porter.grammar import HELP, in_network
+from porter.kinds import Kinds
+from porter.rewrite.edits import Edit
+
+if TYPE_CHECKING:
+    from porter.rewrite.walk import Walk
+
+# what gives a value back that holds its arguments, or one of them; measured on MindSpore 2.10
+_CALLS = frozenset({
+    "sorted", "copy.copy", "copy.deepcopy", "functools.reduce", "collections.OrderedDict", "collections.deque", "types.SimpleNamespace",
+    "itertools.chain", "itertools.accumulate", "itertools.product", "itertools.zip_longest", "operator.itemgetter", "dict.fromkeys",
+})  # fmt: skip
+_METHODS = {"list": frozenset({"pop", "insert", "reverse"}), "dict": frozenset({"pop", "copy", "popitem"})}
+
+
+def dict_edits(rewriter: Walk, node: ast.Call) -> list[Edit] | None:
+    """`dict(x=y)`, `dict(pairs)` in a network's own code as a display or a comprehension, which a graph differentiates."""
+    if not (isinstance(node.func, ast.Name) and node.func.id == "dict") or rewriter._is_local("dict") or not in_network(rewriter):
+        return None
+    quote = rewriter.quote
+    if not node.args and node.keywords and all(k.arg for k in node.keywords):
+        return rewriter.replace(node, "{" + ", ".join(f"{quote}{k.arg}{quote}: {rewriter.render(k.value)}" for k in node.keywords) + "}")
+    if len(node.args) != 1 or node.keywords or isinstance(node.args[0], ast.Starred):
+        return None
+    given = node.args[0]
+    if isinstance(given, ast.List | ast.Tuple) and given.elts and all(isinstance(e, ast.Tuple) and len(e.elts) == 2 for e in given.elts):
+        pairs = [f"{rewriter.render(e.elts[0])}: {rewriter.render(e.elts[1])}" for e in given.elts]  # type: ignore[attr-defined]
+        return rewriter.replace(node, "{" + ", ".join(pairs) + "}")
+    known = rewriter.kinds(given)
+    paired = isinstance(given, ast.Call) and isinstance(given.func, ast.Name) and given.func.id == "zip"
+    if not paired and not K.proven(known, LIST | {"dict"}):
+        return None
+    names = {n.id for n in ast.walk(rewriter.functions[-1]) if isinstance(n, ast.Name)}
+    key, value = ("key" if "key" not in names else rewriter._unused("key"), "value" if "value" not in names else rewriter._unused("value"))
+    items = f"{rewriter.render(given)}.items()" if K.proven(known, frozenset({"dict"})) else rewriter.render(given)
+    return rewriter.replace(node, f"{{{key}: {value} for {key}, {value} in {items}}}")
+
+
+def check_call(rewriter: Walk, node: ast.Call) -> None:
+    """Names a call of a network's own code through which a compiled graph passes no gradient, where a tensor goes in."""
+    what = _handed_over(rewriter, node)
+    if what is not None:
+        rewriter.report(node, "MSP616", f"PYNATIVE only: no gradient passes through {what} in a compiled graph", HELP)
+
+
+def _handed_over(rewriter: Walk, node: ast.Call) -> str | None:
+    func = node.func
+    if isinstance(func, ast.Attribute) and isinstance(func.value, ast.Name):
+        for sort, methods in _METHODS.items():
+            if func.attr in methods and K.proven(rewriter.kinds(func.value), frozenset({sort})):
+                return f"{ast.unparse(func)}()" if in_network(rewriter) and any(_holds_tensor(k.items) for k in rewriter.kinds(func.value)) else None
+    name = rewriter.resolve(func) or (func.id if isinstance(func, ast.Name) and not rewriter._is_local(func.id) else "")
+    given = [*node.args, *(k.value for k in node.keywords)]
+    if name in _CALLS:
+        return f"{ast.unparse(func)}()" if given and in_network(rewriter) and any(_carries(rewriter.kinds(g)) for g in given) else None
+    made = name if _is_instance(rewriter, name) else next((k.of for k in rewriter.kinds(node) if k.name == "tuple" and k.fields), "")
+    if made and given and _makes_instance(rewriter, node) and in_network(rewriter) and any(_carries(rewriter.kinds(g)) for g in given):
+        return f"an instance of {made.rpartition('.')[2]}"
+    return None
+
+
+def _makes_instance(rewriter: Walk, node: ast.Call) -> bool:
+    """Whether a call names the class itself: what a torch function returns as a named tuple is MindSpore's own tuple."""
+    name = rewriter.resolve(node.func) or ""
+    return (not isinstance(node.func, ast.Attribute) and not rewriter.program.is_torch(name)) or _is_instance(rewriter, name)
+
+
+def _is_instance(rewriter: Walk, name: str) -> bool:
+    """Whether a call of a name makes an object that is neither a Cell nor raised."""
+    if name in rewriter.program.classes:
+        ancestry = rewriter.program.ancestry(name)
+        return not rewriter.program.mixes_into_module(name) and not any(a.endswith(("Error", "Exception", "Warning", "Function", "Enum")) for a in ancestry)
+    return any(row.returns is not None and str(row.returns).startswith("object[torch.distributions") for row in rewriter.table.get(name))
+
+
+def _carries(kinds: Kinds) -> bool:
+    """Whether a value is known to be, or to hold, a tensor among its possibilities."""
+    return any(k.name in K.TENSORS or _holds_tensor(k.items) for k in kinds)
+
+
+def _holds_tensor(items: tuple[Kinds, ...]) -> bool:
+    return any(_carries(kinds) for kinds in items)
