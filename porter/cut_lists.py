@@ -134,7 +134,8 @@ def _only_reads(rewriter: Walk, node: ast.Name) -> bool:
         return parent.value is node
     if isinstance(parent, ast.Call):
         called = rewriter.resolve(parent.func) or ""
-        return node in parent.args and (rewriter.program.is_torch(called) or (isinstance(parent.func, ast.Name) and parent.func.id in _READERS))
+        reads = rewriter.program.is_torch(called) or (isinstance(parent.func, ast.Name) and parent.func.id in _READERS)
+        return node in parent.args and (reads or _is_whole(rewriter, node))
     if isinstance(parent, ast.For):
         return parent.iter is node and not any(_is_cut(n, node.id) for s in parent.body for n in walk(s))
     if isinstance(parent, ast.comprehension):
@@ -142,6 +143,17 @@ def _only_reads(rewriter: Walk, node: ast.Name) -> bool:
     if isinstance(parent, ast.Tuple):
         return isinstance(rewriter.parents.get(id(parent)), ast.Return)
     return isinstance(parent, ast.Return | ast.BinOp | ast.Compare | ast.UnaryOp | ast.If | ast.While | ast.Starred | ast.AugAssign)
+
+
+def _is_whole(rewriter: Walk, node: ast.Name) -> bool:
+    """Whether a list is not cut any more where it is handed on."""
+    scope: ast.AST = rewriter.functions[-1]
+    outer: ast.AST | None = node
+    while outer is not None and outer is not scope:
+        if isinstance(outer, ast.For | ast.While) and any(_is_cut(n, node.id) for n in walk(outer)):
+            return False
+        outer = rewriter.parents.get(id(outer))
+    return all((n.lineno, n.col_offset) < (node.lineno, node.col_offset) for n in walk(scope) if _is_cut(n, node.id))  # type: ignore[attr-defined]
 
 
 def _is_cut(node: ast.AST, name: str) -> bool:

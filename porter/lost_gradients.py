@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from typing import TYPE_CHECKING
 
 from porter import kinds as K
@@ -19,30 +20,47 @@ _CALLS = frozenset({
     "sorted", "copy.copy", "copy.deepcopy", "functools.reduce", "collections.OrderedDict", "collections.deque", "types.SimpleNamespace",
     "itertools.chain", "itertools.accumulate", "itertools.product", "itertools.zip_longest", "operator.itemgetter", "dict.fromkeys",
 })  # fmt: skip
+_TELLS_APART = re.compile(rb"move_to_end|isinstance\([^\n]*OrderedDict|popitem")  # an OrderedDict from a dict
 _METHODS = {"list": frozenset({"pop", "insert", "reverse"}), "dict": frozenset({"pop", "copy", "popitem"})}
 
 
 def dict_edits(rewriter: Walk, node: ast.Call) -> list[Edit] | None:
-    """`dict(x=y)`, `dict(pairs)` in a network's own code as a display or a comprehension, which a graph differentiates."""
-    if not (isinstance(node.func, ast.Name) and node.func.id == "dict") or rewriter._is_local("dict") or not in_network(rewriter):
+    """`dict(x=y)`, `OrderedDict(pairs)` in a network's own code as a display or a comprehension, which a graph differentiates."""
+    if not _is_dict(rewriter, node.func) or not in_network(rewriter) or not (node.args or node.keywords):
         return None
     quote = rewriter.quote
-    if not node.args and node.keywords and all(k.arg for k in node.keywords):
+    if not node.args and all(k.arg for k in node.keywords):
         return rewriter.replace(node, "{" + ", ".join(f"{quote}{k.arg}{quote}: {rewriter.render(k.value)}" for k in node.keywords) + "}")
     if len(node.args) != 1 or node.keywords or isinstance(node.args[0], ast.Starred):
         return None
-    given = node.args[0]
+    text = _of_pairs(rewriter, node.args[0])
+    return None if text is None else rewriter.replace(node, f"{{{text}}}")
+
+
+def _is_dict(rewriter: Walk, func: ast.expr) -> bool:
+    if isinstance(func, ast.Name) and func.id == "dict":
+        return not rewriter._is_local("dict")
+    if (rewriter.resolve(func) or "") != "collections.OrderedDict":
+        return False
+    return not any(_TELLS_APART.search(m.data) for m in rewriter.program.modules.values())
+
+
+def _of_pairs(rewriter: Walk, given: ast.expr) -> str | None:
+    """What stands between the braces for a dictionary of pairs, or a copy of one."""
     if isinstance(given, ast.List | ast.Tuple) and given.elts and all(isinstance(e, ast.Tuple) and len(e.elts) == 2 for e in given.elts):
-        pairs = [f"{rewriter.render(e.elts[0])}: {rewriter.render(e.elts[1])}" for e in given.elts]  # type: ignore[attr-defined]
-        return rewriter.replace(node, "{" + ", ".join(pairs) + "}")
+        return ", ".join(f"{rewriter.render(e.elts[0])}: {rewriter.render(e.elts[1])}" for e in given.elts)  # type: ignore[attr-defined]
+    if isinstance(given, ast.ListComp | ast.GeneratorExp) and isinstance(given.elt, ast.Tuple) and len(given.elt.elts) == 2:
+        start, end = rewriter.span(given.elt)[1], rewriter.span(given)[1] - 1
+        clauses = rewriter.splice(start, end, [e for g in given.generators for e in rewriter.visit(g)])
+        return f"{rewriter.render(given.elt.elts[0])}: {rewriter.render(given.elt.elts[1])}{clauses}"
     known = rewriter.kinds(given)
-    paired = isinstance(given, ast.Call) and isinstance(given.func, ast.Name) and given.func.id == "zip"
-    if not paired and not K.proven(known, LIST | {"dict"}):
+    copied = K.proven(known, frozenset({"dict"}))
+    zipped = isinstance(given, ast.Call) and isinstance(given.func, ast.Name) and given.func.id == "zip"
+    if not copied and not zipped and not K.proven(known, LIST):
         return None
-    names = {n.id for n in ast.walk(rewriter.functions[-1]) if isinstance(n, ast.Name)}
-    key, value = ("key" if "key" not in names else rewriter._unused("key"), "value" if "value" not in names else rewriter._unused("value"))
-    items = f"{rewriter.render(given)}.items()" if K.proven(known, frozenset({"dict"})) else rewriter.render(given)
-    return rewriter.replace(node, f"{{{key}: {value} for {key}, {value} in {items}}}")
+    taken = {n.id for n in ast.walk(rewriter.functions[-1]) if isinstance(n, ast.Name)}
+    key, value = (name if name not in taken else rewriter._unused(name) for name in ("key", "value"))
+    return f"{key}: {value} for {key}, {value} in {rewriter.render(given)}{'.items()' if copied else ''}"
 
 
 def check_call(rewriter: Walk, node: ast.Call) -> None:

@@ -32,6 +32,9 @@ class Net(nn.Module):
     def forward(self, x):
         BODY
 
+    def first(self, tensors):
+        return tensors[0] * 3 + tensors[-1]
+
     def last(self, tensors):
         return tensors.pop()
 """
@@ -44,6 +47,13 @@ CUT = {
     "two pops of a statement": ("a = [x, x * 2, x * 3]\ny = a.pop() - 5 * a.pop(-1)\nreturn y * a[0]", "y = a[-1] - 5 * a[-2]\n        a = a[:-2]"),
     "the first": ("a = [x, x * 2, x * 3]\ny = a.pop(0)\nreturn y + a[0] * 7", "y = a[0]\n        a = a[1:]"),
     "a pop of nothing": ("a = [x, x * 2]\na.pop()\nreturn a[-1] * 3", "a = a[:-1]\n"),
+    "a list that is handed on": (
+        "a = []\nfor layer in self.down:\n    a.insert(0, layer(x))\nreturn self.first(a)", "a = [layer(x)] + a\n        return self.first(a)",
+    ),
+    "ordered dictionaries": (
+        "a = [x, x * 2]\nb = OrderedDict([(str(i), t) for i, t in enumerate(a)])\nc = OrderedDict([('k', x * 5)])\nreturn b['1'] + c['k']",
+        "b = {str(i): t for i, t in enumerate(a)}\n        c = {'k': x * 5}",
+    ),
     "a pop that is returned": ("a = [x, x * 2]\nreturn a.pop() * 3", "return a[-1] * 3"),
     "in front and between": (
         "a = [x]\na.insert(0, x * 2)\na.insert(1, x * 3)\na.reverse()\nreturn a[0] + 5 * a[1] + 7 * a[2]",
@@ -59,7 +69,7 @@ NAMED = {
     "an alias": "a = [x, x * 2]\nb = a\ny = a.pop()\nreturn y + len(a) if b else y",
     "an instance": "return State(x * 2, 1).x",
     "a reduction": "return functools.reduce(torch.add, [x, x])",
-    "an ordered dictionary": "return OrderedDict(a=x)['a']",
+    "an ordered dictionary": "a = OrderedDict([('a', x), ('b', x * 2)])\na.move_to_end('a')\nreturn a['a'] * len(a)",
     "a sorted list": "return sorted([(2, x), (1, x * 2)], key=len)[0][1]",
 }
 PLAIN = {

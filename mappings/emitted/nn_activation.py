@@ -1,6 +1,5 @@
 """Activation layers of torch.nn whose arguments mindspore.nn does not take as they are."""
 
-import mindspore
 from mindspore import nn, ops
 
 from mappings.emitted.functional_activation import mish, softmax, softplus
