@@ -103,7 +103,7 @@ def is_own_list(rewriter: Walk, name: str) -> bool:
         return False
     own = {id(n) for statement in function.body for n in own_nodes(statement)}
     uses = [n for n in walk(function) if isinstance(n, ast.Name) and n.id == name]
-    return all(id(n) in own and (_makes(rewriter, n) if isinstance(n.ctx, ast.Store) else _only_reads(rewriter, n)) for n in uses)
+    return all(id(n) in own and ((_makes(rewriter, n) or _is_whole(rewriter, n)) if isinstance(n.ctx, ast.Store) else _only_reads(rewriter, n)) for n in uses)
 
 
 def _makes(rewriter: Walk, node: ast.Name) -> bool:
@@ -146,7 +146,7 @@ def _only_reads(rewriter: Walk, node: ast.Name) -> bool:
 
 
 def _is_whole(rewriter: Walk, node: ast.Name) -> bool:
-    """Whether a list is not cut any more where it is handed on."""
+    """Whether a list is not cut any more where it is handed on, or the name given to something else."""
     scope: ast.AST = rewriter.functions[-1]
     outer: ast.AST | None = node
     while outer is not None and outer is not scope:

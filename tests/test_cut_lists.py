@@ -48,7 +48,7 @@ CUT = {
     "the first": ("a = [x, x * 2, x * 3]\ny = a.pop(0)\nreturn y + a[0] * 7", "y = a[0]\n        a = a[1:]"),
     "a pop of nothing": ("a = [x, x * 2]\na.pop()\nreturn a[-1] * 3", "a = a[:-1]\n"),
     "a list that is handed on": (
-        "a = []\nfor layer in self.down:\n    a.insert(0, layer(x))\nreturn self.first(a)", "a = [layer(x)] + a\n        return self.first(a)",
+        "a = []\nfor layer in self.down:\n    a.insert(0, layer(x))\na, b = self.first(a), 1\nreturn a", "a = [layer(x)] + a\n        a, b = self.first(a), 1",
     ),
     "ordered dictionaries": (
         "a = [x, x * 2]\nb = OrderedDict([(str(i), t) for i, t in enumerate(a)])\nc = OrderedDict([('k', x * 5)])\nreturn b['1'] + c['k']",
