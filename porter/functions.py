@@ -46,7 +46,8 @@ def forward_of(program: Program, class_name: str) -> ast.FunctionDef | None:
 def function_edits(rewriter: Rewriter, cls: Class) -> list[Edit] | None:
     """Edits of the whole class; None where it stays, with a diagnostic that says why."""
     try:
-        return _FunctionClass(rewriter, cls).edits()
+        recomputed = _Recomputed(rewriter, cls)
+        return recomputed.edits() if recomputed.is_one() else _FunctionClass(rewriter, cls).edits()
     except Unportable as problem:
         rewriter.report(problem.node, "MSP211", f"the custom gradient {cls.node.name} {problem}", HELP)
         return None
@@ -395,6 +396,107 @@ class _FunctionClass:
     def _is_tensor_input(self, name: str) -> bool:
         kinds = self.rewriter.inference.parameters(self.cls.methods["forward"]).get(name, K.NOTHING)
         return not K.proven(kinds, frozenset({"int", "float", "bool", "str", "None", "tuple", "list", "Size", "dtype"}))
+
+
+class _Recomputed(_FunctionClass):
+    """Gradient checkpointing by hand: forward calls a function that it is given, backward calls it again and takes autograd's gradients."""
+
+    def __init__(self, rewriter: Rewriter, cls: Class) -> None:
+        self.rewriter = rewriter
+        self.cls = cls
+        self.forward = self._method("forward")
+        self.backward = self._method("backward")
+        self.context_name = self.forward.args.args[0].arg if self.forward.args.args else ""
+
+    def is_one(self) -> bool:
+        """Whether forward keeps what it is given and does nothing but the call, which backward repeats."""
+        arguments = {a.arg for a in (*self.forward.args.args, *filter(None, [self.forward.args.vararg]))}
+        if context_place(self.forward) or self.forward.args.kwarg or self.forward.args.kwonlyargs or "setup_context" in self.cls.methods:
+            return False
+        if any(not isinstance(n, ast.Attribute) for n in self._parents_of_context()):
+            return False
+        body = _without_docstring(self.forward.body)
+        if len(body) < 3:
+            return False
+        *kept, block, last = body
+        if not all(isinstance(s, ast.Assign) and len(s.targets) == 1 and self._is_context(s.targets[0]) for s in kept):
+            return False
+        names = {t.attr: s.value for s in kept if isinstance(s, ast.Assign) for t in s.targets if isinstance(t, ast.Attribute)}
+        if len(names) != len(kept) or any(name in arguments and ast.unparse(value) != name for name, value in names.items()):
+            return False
+        call = self._call_in(block)
+        if call is None or not isinstance(last, ast.Return) or not isinstance(last.value, ast.Name) or last.value.id != self._output_of(block):
+            return False
+        if not self._is_context(call.func) or not self._is_given(names.get(call.func.attr), arguments):  # type: ignore[attr-defined]
+            return False
+        return self._repeats(call)
+
+    def _parents_of_context(self) -> list[ast.AST | None]:
+        return [self.rewriter.parents.get(id(n)) for n in ast.walk(self.forward) if isinstance(n, ast.Name) and n.id == self.context_name]
+
+    def _call_in(self, block: ast.stmt) -> ast.Call | None:
+        """The call in `with torch.no_grad(): outputs = ctx.function(*ctx.inputs)`."""
+        if not isinstance(block, ast.With) or len(block.items) != 1 or len(block.body) != 1 or not isinstance(block.body[0], ast.Assign):
+            return None
+        context = block.items[0].context_expr
+        if not isinstance(context, ast.Call) or self.rewriter.resolve(context.func) != "torch.no_grad":
+            return None
+        value = block.body[0].value
+        return value if isinstance(value, ast.Call) and not value.keywords else None
+
+    @staticmethod
+    def _output_of(block: ast.stmt) -> str:
+        statement = block.body[0] if isinstance(block, ast.With) else None
+        target = statement.targets[0] if isinstance(statement, ast.Assign) and len(statement.targets) == 1 else None
+        return target.id if isinstance(target, ast.Name) else ""
+
+    @staticmethod
+    def _is_given(value: ast.expr | None, arguments: set[str]) -> bool:
+        return isinstance(value, ast.Name) and value.id in arguments
+
+    def _repeats(self, call: ast.Call) -> bool:
+        """Whether backward calls the same function with gradients on, and returns what autograd gives for it."""
+        context = self.backward.args.args[0].arg if self.backward.args.args else ""
+        wanted = f"{context}.{call.func.attr}"  # type: ignore[attr-defined]
+        calls = [n for n in ast.walk(self.backward) if isinstance(n, ast.Call)]
+        again = [c for c in calls if ast.unparse(c.func) == wanted]
+        blocks = [n for n in ast.walk(self.backward) if isinstance(n, ast.With) and any(c in again for c in ast.walk(n))]
+        switched = [
+            i.context_expr.func
+            for b in blocks
+            for i in b.items
+            if isinstance(i.context_expr, ast.Call)
+        ]
+        named = {self.rewriter.resolve(c.func) for c in calls}
+        return len(again) == 1 and "torch.enable_grad" in map(self.rewriter.resolve, switched) and "torch.autograd.grad" in named
+
+    def _construct(self) -> list[Edit]:
+        rewriter = self.rewriter
+        for node in ast.walk(self.forward):
+            if isinstance(node, ast.Attribute) and self._is_context(node):
+                rewriter.replaced[id(node)] = node.attr  # a name of its own: nothing is kept for a backward pass
+        edits = [*self._undecorated(self.forward), *self._renamed(self.forward, "construct"), *self._annotations(self.forward), self._first(self.forward)]
+        with rewriter.inside(self.forward):
+            for statement in self.forward.body:
+                if isinstance(statement, ast.Assign) and ast.unparse(statement.value) == statement.targets[0].attr:  # type: ignore[attr-defined]
+                    edits += rewriter._statement(statement, "")
+                elif isinstance(statement, ast.With):
+                    inner = statement.body[0]
+                    edits += rewriter.replace(statement, rewriter.splice(*rewriter.span(inner), rewriter.visit(inner)))
+                else:
+                    edits += rewriter.visit(statement)
+        return edits
+
+    def _bprop(self) -> list[Edit]:
+        """None: MindSpore's own gradient of the call is the same."""
+        data = self.rewriter.module.data
+        start = data[: self.rewriter._first_offset(self.backward)].rstrip()
+        return [Edit(len(start), self.rewriter.span(self.backward)[1], "")]
+
+
+def _without_docstring(body: list[ast.stmt]) -> list[ast.stmt]:
+    first = body[0]
+    return body[1:] if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) else body
 
 
 def context_place(method: ast.FunctionDef) -> int:

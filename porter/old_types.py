@@ -29,6 +29,40 @@ def typed_edits(rewriter: Walk, node: ast.Call, func: ast.Attribute) -> list[Edi
     return rewriter.replace(node, f"{primary(rewriter.render(func.value))}.astype({rewriter.spell(dtype)})")
 
 
+def named_edits(rewriter: Walk, node: ast.Call, func: ast.Attribute) -> list[Edit] | None:
+    """`y.type()` where it is handed on as a dtype: `y.dtype`; None where the name of the type is what counts."""
+    if func.attr != "type" or node.args or node.keywords or K.names(rewriter.kinds(func.value)) & {"object", "class"}:
+        return None
+    if not _is_taken_as_dtype(rewriter, node):
+        return None
+    return rewriter.replace(node, f"{primary(rewriter.render(func.value))}.dtype")
+
+
+def _is_taken_as_dtype(rewriter: Walk, node: ast.Call) -> bool:
+    parent = rewriter.parents.get(id(node))
+    if isinstance(parent, ast.keyword):
+        return parent.arg == "dtype"
+    if isinstance(parent, ast.Compare):
+        return all(_is_type_call(side) for side in (parent.left, *parent.comparators))
+    if not isinstance(parent, ast.Call) or node not in parent.args:
+        return False
+    if isinstance(parent.func, ast.Attribute) and parent.func.attr == "type":
+        return True
+    place = parent.args.index(node)
+    called = [(k.name, rewriter.program.functions.get(k.of)) for k in rewriter.kinds(parent.func)]
+    named = [_positional(f.node, place + (name == "bound")) for name, f in called if name in ("function", "bound") and f is not None]
+    return bool(named) and len(named) == len(called) and set(named) == {"dtype"} and not any(isinstance(a, ast.Starred) for a in parent.args)
+
+
+def _positional(function: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda, place: int) -> str:
+    arguments = [*function.args.posonlyargs, *function.args.args]
+    return arguments[place].arg if place < len(arguments) else ""
+
+
+def _is_type_call(node: ast.expr) -> bool:
+    return isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "type" and not node.args and not node.keywords
+
+
 def sized_edits(rewriter: Walk, node: ast.Call, func: ast.Attribute) -> list[Edit] | None:
     """`x.new().resize_as_(y)` and `x.new().resize_(2, 3)`, as new tensors of a shape were made, and the zeros that they are filled with."""
     filled = (

@@ -41,6 +41,8 @@ def is_tensor_call(program: Program, node: ast.Call, func: ast.Attribute) -> boo
         return any(r.inplace for r in program.table.get(f"torch.Tensor.{func.attr}"))
     if func.attr == "new":
         return isinstance(func.value, ast.Attribute) and func.value.attr == "data"  # images and hashes are made by a new, too
+    if func.attr == "type":  # a network is cast to what a person chooses, a tensor to what another tensor has
+        return len(node.args) == 1 and not node.keywords and _is_dtype_of_another(node.args[0])
     if func.attr == "view":
         return len(node.args) > 1  # an array's view takes one dtype
     if any(k.arg == "keepdim" or (k.arg == "dim" and _literal(k.value) is not None) for k in node.keywords):
@@ -50,6 +52,10 @@ def is_tensor_call(program: Program, node: ast.Call, func: ast.Attribute) -> boo
     if func.attr in ("clone", "numpy", "t", "long") and (node.args or node.keywords):
         return False
     return func.attr in TENSOR_ONLY
+
+
+def _is_dtype_of_another(node: ast.expr) -> bool:
+    return isinstance(node, ast.Attribute) and node.attr == "dtype" and not (isinstance(node.value, ast.Name) and node.value.id in ("self", "torch", "np"))
 
 
 def _literal(node: ast.expr) -> int | None:

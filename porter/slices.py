@@ -6,6 +6,7 @@ import ast
 from typing import TYPE_CHECKING
 
 from porter import kinds as K
+from porter.grammar import in_network
 from porter.guards import UNKNOWN, constant_of
 from porter.rewrite.edits import Edit
 from porter.trace import span_of
@@ -16,7 +17,10 @@ if TYPE_CHECKING:
 
 def stepped_edits(rewriter: Walk, node: ast.Subscript) -> list[Edit] | None:
     """`x[:, 1::2]` as `stepped(x[:, 1:], 1, 2)`; None where there is no step, or it is on the first or the last axis alone."""
-    if not isinstance(node.ctx, ast.Load) or not K.is_tensor(rewriter.kinds(node.value)):
+    known = rewriter.kinds(node.value)
+    # a network's forward code takes slices of several axes from tensors
+    is_unknown = (not known or bool(known & K.ANY)) and isinstance(node.slice, ast.Tuple) and in_network(rewriter)
+    if not isinstance(node.ctx, ast.Load) or not (K.is_tensor(known) or is_unknown):
         return None
     elements = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
     if not any(_has_step(e) for e in elements) or not all(_is_plain(rewriter, e) for e in elements):

@@ -93,7 +93,7 @@ def _is_whole(at: Walk, node: ast.expr, level: int = 0) -> bool:
         )
     if isinstance(node, ast.Subscript):
         return _is_whole(at, node.value, level)
-    if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute | ast.Name):
         return _call_is_whole(at, node, node.func, level)
     if isinstance(node, ast.Name) and level < 3 and at.functions:
         values = _values_of(at, node.id)
@@ -127,19 +127,28 @@ def _is_integer(at: Walk, node: ast.expr) -> bool:
     return K.proven(at.kinds(node), frozenset({"int", "bool"}))
 
 
-def _call_is_whole(at: Walk, node: ast.Call, func: ast.Attribute, level: int) -> bool:
-    if func.attr in _CONVERSIONS:
+def _call_is_whole(at: Walk, node: ast.Call, func: ast.Attribute | ast.Name, level: int) -> bool:
+    name = at.resolve(func) or ""
+    package, _, short = name.rpartition(".")
+    is_function = bool(package) and (at.program.is_torch(name) or package == "einops")
+    if isinstance(func, ast.Name) and not is_function:
+        return False
+    called = short if is_function else func.attr if isinstance(func, ast.Attribute) else ""
+    if called in _CONVERSIONS and isinstance(func, ast.Attribute):
         return _casts_to_whole(at, node, func)
     dtypes = [k.value for k in node.keywords if k.arg == "dtype"]
     if dtypes:
         return isinstance(dtypes[0], ast.Attribute) and dtypes[0].attr in _WHOLE_DTYPES
-    if func.attr in _WHOLE_RESULTS:
+    if called in _WHOLE_RESULTS:
         return True
-    if func.attr == "arange" and node.args:
+    if called == "arange" and node.args:
         return all(_is_integer(at, a) for a in node.args)
-    if func.attr in ("tensor", "as_tensor") and node.args:
+    if called in ("tensor", "as_tensor") and node.args:
         return _holds_integers(at, node.args[0])
-    return func.attr in _SAME_TYPE and K.is_tensor(at.kinds(func.value)) and _is_whole(at, func.value, level)
+    if called not in _SAME_TYPE and not (package == "einops" and called == "rearrange"):
+        return False
+    source = node.args[0] if is_function and node.args else func.value if isinstance(func, ast.Attribute) else None
+    return source is not None and K.is_tensor(at.kinds(source)) and _is_whole(at, source, level)
 
 
 def _holds_integers(at: Walk, node: ast.expr) -> bool:

@@ -58,3 +58,19 @@ def test_each_function_that_is_promoted_gives_the_numbers_of_torch(sides):
     for name, wanted, got in zip([n for n in names for _ in range(2)], original.f(torch.tensor(x)), ported.f(mindspore.Tensor(x)), strict=True):
         assert got.dtype == mindspore.float32
         np.testing.assert_allclose(got.asnumpy(), wanted.numpy(), rtol=1e-5, atol=1e-6, err_msg=name)
+
+
+def test_integers_stay_integers_through_functions_that_only_move_them(sides):
+    import mindspore
+    import torch
+
+    original, ported, text = sides(
+        "import torch\nfrom einops import rearrange, repeat\nfrom torch import arange, unsqueeze\n\n\n"
+        "def f(n: int):\n    a = repeat(torch.arange(1, n + 1), 'n -> d n', d=2)\n    b = rearrange(unsqueeze(arange(n), 0), 'd n -> n d')\n"
+        "    return torch.log(a), torch.cos(b)\n\n\ndef g(x):\n    return torch.log(repeat(x, 'n -> d n', d=2)), torch.cos(torch.unsqueeze(x, 0))\n"
+    )
+    for wanted, got in zip(original.f(3), ported.f(3), strict=True):
+        assert got.dtype == mindspore.float32
+        np.testing.assert_allclose(got.asnumpy(), wanted.numpy(), rtol=1e-6)
+    assert text.count("astype") == 2
+    assert torch.is_tensor(original.g(torch.ones(3))[0]) and "astype" not in text.partition("def g")[2]

@@ -48,3 +48,40 @@ def test_values_and_gradients(form: str, sides: Callable[[str], Any]) -> None:
             np.testing.assert_allclose(gradient.asnumpy(), leaf.grad.numpy(), rtol=1e-6)
     finally:
         ms.set_context(mode=ms.PYNATIVE_MODE)
+
+
+UNKNOWN = """\
+import numpy as np
+import torch
+from torch import nn
+
+
+class Merge(nn.Module):
+    def __init__(self, step):
+        super().__init__()
+        self.step = step
+
+    def forward(self, x):
+        return torch.cat([x[:, i::self.step, :] for i in range(self.step)], -1), None
+
+
+class Net(nn.Module):
+    def __init__(self, layers):
+        super().__init__()
+        self.layers = nn.ModuleList(layers)
+
+    def forward(self, x, rows=()):
+        for layer in self.layers:
+            x, rest = layer(x)
+        return x, rows[0::2], rest
+
+
+def read(table):
+    return np.asarray(table)[:, 0::2, :], table[:, 0::2, :]
+"""
+
+
+def test_slices_of_several_axes_are_of_tensors_in_a_network(sides: Callable[[str], Any]) -> None:
+    text = sides(UNKNOWN).text
+    assert "ms_extras.stepped(x[:, i:, :], 1, self.step)" in text
+    assert "rows[0::2]" in text and "np.asarray(table)[:, 0::2, :], table[:, 0::2, :]" in text

@@ -27,6 +27,9 @@ class autocast:
         return False
 
     def __call__(self, function):
+        if self.strategy is None:  # a compiled graph calls the function itself
+            return function
+
         def wrapped(*args, **kwargs):
             with self:
                 return function(*args, **kwargs)

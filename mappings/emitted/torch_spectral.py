@@ -102,6 +102,42 @@ def magnitude(input):
     return ops.where(zero, ops.zeros_like(square), ops.sqrt(ops.where(zero, ops.ones_like(square), square)))
 
 
+def complex_product(input, other):
+    """input * other where one may be complex: MindSpore's product of two has no gradient, and takes no real tensor beside a complex one."""
+    input_parts, other_parts = _real_and_imag(input), _real_and_imag(other)
+    if len(input_parts) + len(other_parts) == 2:
+        return input * other
+    if len(other_parts) == 1:
+        input_parts, other_parts = other_parts, input_parts
+    real, imag = other_parts
+    if len(input_parts) == 1:
+        return ops.Complex()(input_parts[0] * real, input_parts[0] * imag)
+    return ops.Complex()(input_parts[0] * real - input_parts[1] * imag, input_parts[0] * imag + input_parts[1] * real)
+
+
+def _real_and_imag(value):
+    """The real and the imaginary part of a complex value; a real one alone."""
+    if isinstance(value, Tensor):
+        return (ops.real(value), ops.imag(value)) if value.is_complex() else (value,)
+    return (value.real, value.imag) if isinstance(value, complex) else (value,)
+
+
+def times_imaginary(input, imag):
+    """input * 1j * imag."""
+    if not isinstance(input, Tensor):
+        return input * complex(0, imag)
+    if input.is_complex():
+        return ops.Complex()(ops.imag(input) * -imag, ops.real(input) * imag)
+    return ops.Complex()(ops.zeros_like(input), input * imag)
+
+
+def complex_quotient(input, other):
+    """input / other where one may be complex: the gradient of MindSpore's quotient is that of another function."""
+    if isinstance(other, Tensor) and not other.is_complex() and not (isinstance(input, Tensor) and input.is_complex()):
+        return input / other
+    return complex_product(input, 1 / other if isinstance(other, (complex, float, int)) else ops.reciprocal(other))
+
+
 def fftshift(input, dim=None):
     """torch.fft.fftshift: the zero frequency in the middle of each axis."""
     axes = _axes(input, dim)

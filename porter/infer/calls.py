@@ -46,6 +46,9 @@ class Calls(Results):
         call = Call(node, positional, {k: v for k, v in keywords.items() if k}, starred, None in keywords)
         if isinstance(node.func, ast.Attribute) and node.func.attr == "item" and not node.args and (not callee or callee & ANY):
             return K.INT | K.FLOAT | K.BOOL  # of a tensor and of an array alike
+        if isinstance(node.func, ast.Attribute) and node.func.attr == "type" and not node.args and not node.keywords:
+            if K.is_tensor(self.found.get(id(node.func.value), NOTHING)):
+                return K.DTYPE  # its name in torch, which is refused where it is not handed on as a dtype
         if id(node) in leaves_of(self.program, scope.module).calls:
             return K.PARAMETER
         return join(*(self._result(kind, call, scope) for kind in callee)) if callee else ANY

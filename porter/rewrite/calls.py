@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 
 from porter import kinds as K
+from porter.complexes import complex_call_edits
 from porter.expression import primary
 from porter.formats import (
     field_place,
@@ -31,7 +32,7 @@ from porter.no_grad import unproven_call
 from porter.numpy_calls import copied_if_needed
 from porter.numpy_sizes import as_size
 from porter.old_constructors import listed_values
-from porter.old_types import sized_edits, typed_edits
+from porter.old_types import named_edits, sized_edits, typed_edits
 from porter.promoted import promote
 from porter.rearrange import Rearrangement, method_chain, short_equation
 from porter.recognize import is_move, is_text_call
@@ -112,6 +113,9 @@ class Calls(InPlace):
         if numeric:
             return self._with_numbers(node, numeric)
         name = self.resolve(node.func)
+        multiplied = complex_call_edits(self, node, name)
+        if multiplied is not None:
+            return multiplied
         if name is not None and self.program.is_torch(name):
             return self._torch_call(node, name)
         if self._is_moved() and unproven_call(self, node):
@@ -273,6 +277,9 @@ class Calls(InPlace):
         sized = sized_edits(self, node, func) if func.attr in ("resize_as_", "resize_", "zero_") else None
         if sized is not None:
             return sized
+        named = named_edits(self, node, func)
+        if named is not None:
+            return named
         typed = typed_edits(self, node, func)
         if typed is not None:
             return self._without_gradient_call(node, typed) if ends_gradient(self, node, func) else typed

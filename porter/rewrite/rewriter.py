@@ -9,6 +9,7 @@ from porter import kinds as K
 from porter.alignment import aligned_edits
 from porter.asserted import flag_edits
 from porter.comments import with_comments
+from porter.complexes import complex_edits
 from porter.cut_lists import CUTTING, cut_edits
 from porter.functions import FUNCTION, function_edits, is_function
 from porter.grammar import (
@@ -267,7 +268,7 @@ class Rewriter(Statements):
         return self.children(node) if edits is None else edits
 
     def visit_BinOp(self, node: ast.BinOp) -> list[Edit]:
-        edits = differing_edits(self, node) or divided_edits(self, node) or array_edits(self, node)
+        edits = complex_edits(self, node) or differing_edits(self, node) or divided_edits(self, node) or array_edits(self, node)
         return self.children(node) if edits is None else edits
 
     def visit_Assert(self, node: ast.Assert) -> list[Edit]:
