@@ -3,12 +3,12 @@
 import mindspore
 from mindspore import ops
 
-from mappings.emitted.torch_pointwise import expm1
+from mappings.emitted.torch_pointwise import expm1, tanh
 
 
 def elu(input, alpha=1.0, inplace=False):
-    """torch.nn.functional.elu; mindspore.ops.elu knows no alpha but 1."""
-    return ops.where(input > 0, input, alpha * ops.elu(input))
+    """torch.nn.functional.elu; mindspore.ops.elu knows no alpha but 1, and loses the digits of small numbers."""
+    return ops.where(input > 0, input, alpha * expm1(ops.minimum(input, 0)))
 
 
 def mish(input, inplace=False):
@@ -28,7 +28,7 @@ def rrelu(input, lower=1.0 / 8, upper=1.0 / 3, training=False, inplace=False):
 
 def selu(input, inplace=False):
     """torch.nn.functional.selu; mindspore.ops.selu has a wrong gradient for negative input on CPU."""
-    return 1.0507009873554805 * ops.where(input > 0, input, 1.6732632423543772 * expm1(ops.minimum(input, 0)))
+    return 1.0507009873554805 * elu(input, 1.6732632423543772)
 
 
 def softplus(input, beta=1, threshold=20):
@@ -39,6 +39,12 @@ def softplus(input, beta=1, threshold=20):
     rest = ops.exp(-ops.relu(-scaled))
     curve = ops.where(scaled < 0, 2 * ops.atanh(rest / (2 + rest)), ops.softplus(scaled))
     return ops.where(scaled > threshold, input, (curve / beta).astype(input.dtype))
+
+
+def tanhshrink(input):
+    """torch.nn.functional.tanhshrink, of integers in float32, with an exact tanh."""
+    wide = input if input.is_floating_point() else input.astype(mindspore.float32)
+    return input - tanh(wide)
 
 
 def softmax_dim(ndim):

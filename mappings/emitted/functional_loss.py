@@ -8,6 +8,7 @@ from mindspore import nn, ops
 
 from mappings.emitted.functional_activation import softplus
 from mappings.emitted.functional_normalization import narrowed, widened
+from mappings.emitted.torch_pointwise import log1p
 
 
 def reduced(loss, reduction):
@@ -56,17 +57,17 @@ class BinaryCrossEntropy(nn.Cell):
 def binary_cross_entropy(input, target, weight=None, size_average=None, reduce=None, reduction='mean'):
     """torch.nn.functional.binary_cross_entropy."""
     loss = BinaryCrossEntropy()(input, target)
-    loss = loss if weight is None else loss * weight
+    loss = loss if weight is None else (loss * weight).astype(loss.dtype)
     return reduced(loss, legacy_reduction(size_average, reduce, reduction))
 
 
 def binary_cross_entropy_with_logits(input, target, weight=None, size_average=None, reduce=None, reduction='mean',
                                      pos_weight=None):
-    """torch.nn.functional.binary_cross_entropy_with_logits."""
+    """torch.nn.functional.binary_cross_entropy_with_logits: the loss has the dtype of the target."""
     factor = 1.0 if pos_weight is None else 1 + (pos_weight - 1) * target
     loss = (1 - target) * input + factor * softplus(-input)
     loss = loss if weight is None else loss * weight
-    return reduced(loss, legacy_reduction(size_average, reduce, reduction))
+    return reduced(loss.astype(target.dtype), legacy_reduction(size_average, reduce, reduction))
 
 
 def weighted(loss, weight, reduction):
@@ -98,9 +99,10 @@ def smooth_l1_loss(input, target, size_average=None, reduce=None, reduction='mea
 
 
 def huber_loss(input, target, reduction='mean', delta=1.0, weight=None):
-    """torch.nn.functional.huber_loss."""
+    """torch.nn.functional.huber_loss: the loss has the dtype of the input."""
     distance = ops.abs(input - target)
     loss = ops.where(distance < delta, 0.5 * distance * distance, delta * (distance - 0.5 * delta))
+    loss = loss.astype(input.dtype)
     return reduced(loss if weight is None else loss * weight, reduction)
 
 
@@ -111,7 +113,9 @@ def kl_div(input, target, size_average=None, reduce=None, reduction='mean', log_
         loss = ops.exp(target) * (target - input)
     else:
         loss = ops.xlogy(target, target) - target * input
-    return ops.sum(loss) / input.shape[0] if reduction == 'batchmean' else reduced(loss, reduction)
+    if reduction == 'batchmean':
+        return ops.sum(loss) / (input.shape[0] if input.ndim else 1)
+    return reduced(loss, reduction)
 
 
 def poisson_nll_loss(input, target, log_input=True, full=False, size_average=None, eps=1e-8, reduce=None,
@@ -137,21 +141,23 @@ def gaussian_nll_loss(input, target, var, full=False, eps=1e-6, reduction='mean'
 
 
 def hinge_embedding_loss(input, target, margin=1.0, size_average=None, reduce=None, reduction='mean'):
-    """torch.nn.functional.hinge_embedding_loss."""
-    loss = ops.where(target == 1, input, 0.0) + ops.where(target == -1, ops.relu(margin - input), 0.0)
-    loss = loss + ops.where(ops.logical_and(target != 1, target != -1), input + ops.relu(margin - input), 0.0)
-    return reduced(loss, legacy_reduction(size_average, reduce, reduction))
+    """torch.nn.functional.hinge_embedding_loss: the loss has the dtype of the input."""
+    margin = margin if input.is_floating_point() else int(margin)
+    gap = ops.relu((margin - input).astype(input.dtype))
+    loss = ops.where(target == 1, 0, gap) + ops.where(target == -1, 0, input)
+    return reduced(loss.astype(input.dtype), legacy_reduction(size_average, reduce, reduction))
 
 
 def margin_ranking_loss(input1, input2, target, margin=0, size_average=None, reduce=None, reduction='mean'):
     """torch.nn.functional.margin_ranking_loss."""
-    loss = ops.relu(margin - target * (input1 - input2))
+    loss = ops.relu(float(margin) - target * (input1 - input2))
     return reduced(loss, legacy_reduction(size_average, reduce, reduction))
 
 
 def soft_margin_loss(input, target, size_average=None, reduce=None, reduction='mean'):
-    """torch.nn.functional.soft_margin_loss."""
-    return reduced(softplus(-input * target), legacy_reduction(size_average, reduce, reduction))
+    """torch.nn.functional.soft_margin_loss: infinite, as torch's, where the exponential is."""
+    loss = log1p(ops.exp((-input * target).astype(input.dtype)))
+    return reduced(loss, legacy_reduction(size_average, reduce, reduction))
 
 
 def multilabel_soft_margin_loss(input, target, weight=None, size_average=None, reduce=None, reduction='mean'):
@@ -163,7 +169,7 @@ def multilabel_soft_margin_loss(input, target, weight=None, size_average=None, r
 
 def multi_margin_loss(input, target, p=1, margin=1.0, weight=None, size_average=None, reduce=None, reduction='mean'):
     """torch.nn.functional.multi_margin_loss."""
-    rows = input if input.ndim == 2 else input.expand_dims(0)
+    rows = input if input.ndim == 2 else input.reshape((1, -1))
     chosen = target.reshape((-1, 1)).astype(mindspore.int32)
     gap = ops.relu(margin - ops.gather_elements(rows, 1, chosen) + rows)
     gap = gap if p == 1 else ops.square(gap)
@@ -177,7 +183,7 @@ def multi_margin_loss(input, target, p=1, margin=1.0, weight=None, size_average=
 
 def multilabel_margin_loss(input, target, size_average=None, reduce=None, reduction='mean'):
     """torch.nn.functional.multilabel_margin_loss; the labels of a row end at its first negative one."""
-    rows = input if input.ndim == 2 else input.expand_dims(0)
+    rows = input if input.ndim == 2 else input.reshape((1, -1))
     labels = target.reshape(rows.shape).astype(mindspore.int32)
     valid = ops.cumsum((labels < 0).astype(mindspore.float32), 1) == 0
     places = ops.arange(rows.shape[1]).reshape((1, 1, -1))

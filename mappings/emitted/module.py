@@ -4,6 +4,8 @@ import mindspore
 from mindspore import Parameter, Tensor, nn, ops
 from mindspore import dtype as mstype
 
+from mappings.emitted.torch_pointwise import tanh
+
 
 def register_buffer(self, name, tensor, persistent=True):
     """torch.nn.Module.register_buffer: a parameter that is not trained, so that checkpoints keep it.
@@ -134,8 +136,8 @@ class LSTMSteps(nn.Cell):
             if b_ih is not None:
                 gates = gates + b_ih + b_hh
             enter, forget, candidate, leave = ops.split(gates, gates.shape[1] // 4, 1)
-            new_state = ops.sigmoid(forget) * state + ops.sigmoid(enter) * ops.tanh(candidate)
-            new_hidden = ops.sigmoid(leave) * ops.tanh(new_state)
+            new_state = ops.sigmoid(forget) * state + ops.sigmoid(enter) * tanh(candidate)
+            new_hidden = ops.sigmoid(leave) * tanh(new_state)
             if seq_length is not None:
                 runs = (seq_length > t).expand_dims(1)
                 outputs.append(ops.where(runs, new_hidden, ops.zeros_like(new_hidden)))

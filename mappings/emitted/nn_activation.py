@@ -2,7 +2,7 @@
 
 from mindspore import nn, ops
 
-from mappings.emitted.functional_activation import mish, softmax, softplus
+from mappings.emitted.functional_activation import elu, mish, selu, softmax, softplus, tanhshrink
 
 
 class ELU(nn.Cell):
@@ -13,8 +13,7 @@ class ELU(nn.Cell):
         self.alpha = alpha
 
     def construct(self, x):
-        negative = self.alpha * ops.expm1(ops.minimum(x, 0))
-        return ops.where(x > 0, x, negative)
+        return elu(x, self.alpha)
 
 
 class GELU(nn.GELU):
@@ -78,9 +77,7 @@ class SELU(nn.Cell):
         super().__init__()
 
     def construct(self, x):
-        scale = 1.0507009873554805
-        negative = scale * 1.6732632423543772 * ops.expm1(ops.minimum(x, 0))
-        return ops.where(x > 0, scale * x, negative)
+        return selu(x)
 
 
 class Softmax(nn.Cell):
@@ -127,3 +124,10 @@ class Softplus(nn.Cell):
 
     def construct(self, x):
         return softplus(x, self.beta, self.threshold)
+
+
+class Tanhshrink(nn.Cell):
+    """torch.nn.Tanhshrink, with an exact tanh."""
+
+    def construct(self, x):
+        return tanhshrink(x)

@@ -6,7 +6,18 @@ import mindspore
 from mindspore import Parameter, nn, ops
 
 from mappings.emitted.functional_activation import softplus
-from mappings.emitted.functional_loss import BinaryCrossEntropy, ctc_losses
+from mappings.emitted.functional_loss import (
+    BinaryCrossEntropy,
+    cosine_embedding_loss,
+    ctc_losses,
+    hinge_embedding_loss,
+    huber_loss,
+    kl_div,
+    margin_ranking_loss,
+    multi_margin_loss,
+    multilabel_margin_loss,
+    soft_margin_loss,
+)
 from mappings.emitted.nn_vision import PairwiseDistance
 
 
@@ -44,11 +55,12 @@ class BCELoss(nn.Cell):
 
     def construct(self, input, target):
         loss = self.terms(input, target)
-        return reduced_loss(loss if self.weight is None else loss * self.weight, self.reduction)
+        loss = loss if self.weight is None else (loss * self.weight).astype(loss.dtype)
+        return reduced_loss(loss, self.reduction)
 
 
 class BCEWithLogitsLoss(nn.Cell):
-    """torch.nn.BCEWithLogitsLoss."""
+    """torch.nn.BCEWithLogitsLoss: the loss has the dtype of the target."""
 
     def __init__(self, weight=None, size_average=None, reduce=None, reduction='mean', pos_weight=None):
         super().__init__()
@@ -61,7 +73,8 @@ class BCEWithLogitsLoss(nn.Cell):
     def construct(self, input, target):
         positive = target if self.pos_weight is None else target * self.pos_weight
         loss = positive * softplus(-input) + (1 - target) * softplus(input)
-        return reduced_loss(loss if self.weight is None else loss * self.weight, self.reduction)
+        loss = loss if self.weight is None else loss * self.weight
+        return reduced_loss(loss.astype(target.dtype), self.reduction)
 
 
 class KLDivLoss(nn.Cell):
@@ -73,13 +86,7 @@ class KLDivLoss(nn.Cell):
         self.log_target = log_target
 
     def construct(self, input, target):
-        if self.log_target:
-            loss = ops.exp(target) * (target - input)
-        else:
-            loss = ops.xlogy(target, target) - target * input
-        if self.reduction == 'batchmean':
-            return loss.sum() / input.shape[0]
-        return reduced_loss(loss, self.reduction)
+        return kl_div(input, target, reduction=self.reduction, log_target=self.log_target)
 
 
 class CrossEntropyLoss(nn.Cell):
@@ -132,11 +139,31 @@ class HingeEmbeddingLoss(nn.Cell):
         self.reduction = reduction
 
     def construct(self, input, target):
-        zero = ops.zeros_like(input)
-        loss = ops.where(target == 1, zero, ops.relu(self.margin - input)) + ops.where(
-            target == -1, zero, input
-        )
-        return reduced_loss(loss, self.reduction)
+        return hinge_embedding_loss(input, target, self.margin, reduction=self.reduction)
+
+
+class HuberLoss(nn.Cell):
+    """torch.nn.HuberLoss: the loss has the dtype of the input."""
+
+    def __init__(self, reduction='mean', delta=1.0):
+        super().__init__()
+        self.reduction = reduction
+        self.delta = delta
+
+    def construct(self, input, target):
+        return huber_loss(input, target, self.reduction, self.delta)
+
+
+class CosineEmbeddingLoss(nn.Cell):
+    """torch.nn.CosineEmbeddingLoss."""
+
+    def __init__(self, margin=0.0, size_average=None, reduce=None, reduction='mean'):
+        super().__init__()
+        self.margin = margin
+        self.reduction = reduction
+
+    def construct(self, input1, input2, target):
+        return cosine_embedding_loss(input1, input2, target, self.margin, reduction=self.reduction)
 
 
 class MarginRankingLoss(nn.Cell):
@@ -148,7 +175,7 @@ class MarginRankingLoss(nn.Cell):
         self.reduction = reduction
 
     def construct(self, input1, input2, target):
-        return reduced_loss(ops.relu(-target * (input1 - input2) + self.margin), self.reduction)
+        return margin_ranking_loss(input1, input2, target, self.margin, reduction=self.reduction)
 
 
 class SoftMarginLoss(nn.Cell):
@@ -159,7 +186,7 @@ class SoftMarginLoss(nn.Cell):
         self.reduction = reduction
 
     def construct(self, input, target):
-        return reduced_loss(softplus(-target * input), self.reduction)
+        return soft_margin_loss(input, target, reduction=self.reduction)
 
 
 class MultiLabelSoftMarginLoss(nn.Cell):
@@ -185,16 +212,7 @@ class MultiLabelMarginLoss(nn.Cell):
         self.reduction = reduction
 
     def construct(self, input, target):
-        classes = input.shape[-1]
-        given = ops.cumsum((target < 0).astype(mindspore.int32), -1) == 0
-        labels = ops.maximum(target, 0)
-        hot = ops.logical_and(labels.expand_dims(-1) == ops.arange(classes), given.expand_dims(-1))
-        chosen = hot.astype(input.dtype)
-        others = 1 - chosen.max(axis=-2)
-        scores = (chosen * input.expand_dims(-2)).sum(-1, keepdims=True)
-        margins = ops.relu(1 - scores + input.expand_dims(-2))
-        loss = margins * others.expand_dims(-2) * given.astype(input.dtype).expand_dims(-1)
-        return reduced_loss(loss.sum((-2, -1)) / classes, self.reduction)
+        return multilabel_margin_loss(input, target, reduction=self.reduction)
 
 
 class MultiMarginLoss(nn.Cell):
@@ -208,15 +226,7 @@ class MultiMarginLoss(nn.Cell):
         self.reduction = reduction
 
     def construct(self, input, target):
-        classes = input.shape[-1]
-        hot = (target.expand_dims(-1) == ops.arange(classes)).astype(input.dtype)
-        score = (hot * input).sum(-1, keepdims=True)
-        loss = ops.relu(self.margin - score + input)
-        if self.p == 2:
-            loss = ops.square(loss)
-        if self.weight is not None:
-            loss = loss * (hot * self.weight).sum(-1, keepdims=True)
-        return reduced_loss((loss * (1 - hot)).sum(-1) / classes, self.reduction)
+        return multi_margin_loss(input, target, self.p, self.margin, self.weight, reduction=self.reduction)
 
 
 class PoissonNLLLoss(nn.Cell):

@@ -4,6 +4,7 @@ import mindspore
 from mindspore import Tensor, nn, ops
 
 from mappings.emitted.nn_utils import pad_sequence, unpad_sequence
+from mappings.emitted.torch_pointwise import tanh
 
 
 def pack_padded_sequence(input, lengths, batch_first=False, enforce_sorted=True):
@@ -61,6 +62,55 @@ def fill_behind(sequences, lengths, value):
     within = ops.arange(sequences.shape[0]).expand_dims(1) < lengths
     within = within.reshape(within.shape + (1,) * (sequences.ndim - 2))
     return ops.where(within, sequences, Tensor(value, sequences.dtype))
+
+
+def cell_projection(x, weight, bias):
+    """What a recurrent cell computes of its input, or of its state, before the gates."""
+    y = ops.matmul(x, weight.swapaxes(0, 1))
+    return y if bias is None else y + bias
+
+
+def gru_step(x, hidden, w_ih, w_hh, b_ih, b_hh):
+    """The next state of a GRU, with an exact tanh, which MindSpore's is not on CPU."""
+    r, z, n = ops.split(cell_projection(x, w_ih, b_ih), hidden.shape[-1], 1)
+    r_hidden, z_hidden, n_hidden = ops.split(cell_projection(hidden, w_hh, b_hh), hidden.shape[-1], 1)
+    z = ops.sigmoid(z + z_hidden)
+    return (1 - z) * tanh(n + ops.sigmoid(r + r_hidden) * n_hidden) + z * hidden
+
+
+def rnn_step(x, hidden, w_ih, w_hh, b_ih, b_hh):
+    """The next state of an RNN before its nonlinearity."""
+    return cell_projection(x, w_ih, b_ih) + cell_projection(hidden, w_hh, b_hh)
+
+
+class GRUSteps(nn.Cell):
+    """One layer and direction of nn.GRU, step by step: the tanh of its own steps is off by up to 1e-4 on CPU."""
+
+    def step(self, x, hidden, w_ih, w_hh, b_ih, b_hh):
+        return gru_step(x, hidden, w_ih, w_hh, b_ih, b_hh)
+
+    def construct(self, x, hidden, seq_length, w_ih, w_hh, b_ih, b_hh):
+        w_ih, w_hh = w_ih.astype(x.dtype), w_hh.astype(x.dtype)
+        if b_ih is not None:
+            b_ih, b_hh = b_ih.astype(x.dtype), b_hh.astype(x.dtype)
+        outputs = []
+        for t in range(x.shape[0]):
+            new = self.step(x[t], hidden, w_ih, w_hh, b_ih, b_hh)
+            if seq_length is None:
+                hidden = new
+                outputs.append(new)
+            else:
+                runs = (seq_length > t).expand_dims(1)
+                hidden = ops.where(runs, new, hidden)
+                outputs.append(ops.where(runs, new, ops.zeros_like(new)))
+        return ops.stack(outputs), hidden
+
+
+class RNNSteps(GRUSteps):
+    """One layer and direction of nn.RNN with tanh, step by step: the tanh of its own steps is off by up to 1e-4 on CPU."""
+
+    def step(self, x, hidden, w_ih, w_hh, b_ih, b_hh):
+        return tanh(rnn_step(x, hidden, w_ih, w_hh, b_ih, b_hh))
 
 
 class LSTM(nn.LSTM):
@@ -136,6 +186,8 @@ class GRU(nn.GRU):
             bidirectional=bidirectional,
             dtype=dtype or mindspore.float32,
         )
+        if mindspore.get_context('device_target') == 'CPU':
+            self.rnn = GRUSteps()
         self.batch_axis = 0 if batch_first else 1
         self.input_size = input_size
         self.dropout = dropout
@@ -183,6 +235,8 @@ class RNN(nn.RNN):
             bidirectional=bidirectional,
             dtype=dtype or mindspore.float32,
         )
+        if mindspore.get_context('device_target') == 'CPU' and nonlinearity == 'tanh':
+            self.rnn = RNNSteps()
         self.batch_axis = 0 if batch_first else 1
         self.input_size = input_size
         self.dropout = dropout
@@ -203,14 +257,8 @@ class RNN(nn.RNN):
         return y.squeeze(self.batch_axis), hn.squeeze(1)
 
 
-def cell_projection(x, weight, bias):
-    """What a recurrent cell computes of its input, or of its state, before the gates."""
-    y = ops.matmul(x, weight.swapaxes(0, 1))
-    return y if bias is None else y + bias
-
-
 class LSTMCell(nn.LSTMCell):
-    """torch.nn.LSTMCell."""
+    """torch.nn.LSTMCell with an exact tanh, which MindSpore's is not on CPU."""
 
     def __init__(self, input_size, hidden_size, bias=True, device=None, dtype=None):
         super().__init__(input_size, hidden_size, bool(bias), dtype=dtype or mindspore.float32)
@@ -222,18 +270,15 @@ class LSTMCell(nn.LSTMCell):
             hx = (zeros, zeros)
         elif x.ndim == 1:
             hx = (hx[0].expand_dims(0), hx[1].expand_dims(0))
-        if x.dtype == mindspore.float64:  # MindSpore's own cell takes float32 and float16
-            gates = cell_projection(batch, self.weight_ih, self.bias_ih) + cell_projection(hx[0], self.weight_hh, self.bias_hh)
-            i, f, g, o = ops.split(gates, self.hidden_size, 1)
-            c = ops.sigmoid(f) * hx[1] + ops.sigmoid(i) * ops.tanh(g)
-            h = ops.sigmoid(o) * ops.tanh(c)
-        else:
-            h, c = super(LSTMCell, self).construct(batch, hx)
+        gates = cell_projection(batch, self.weight_ih, self.bias_ih) + cell_projection(hx[0], self.weight_hh, self.bias_hh)
+        i, f, g, o = ops.split(gates, self.hidden_size, 1)
+        c = ops.sigmoid(f) * hx[1] + ops.sigmoid(i) * tanh(g)
+        h = ops.sigmoid(o) * tanh(c)
         return (h, c) if x.ndim == 2 else (h.squeeze(0), c.squeeze(0))
 
 
 class GRUCell(nn.GRUCell):
-    """torch.nn.GRUCell."""
+    """torch.nn.GRUCell with an exact tanh, which MindSpore's is not on CPU."""
 
     def __init__(self, input_size, hidden_size, bias=True, device=None, dtype=None):
         super().__init__(input_size, hidden_size, bool(bias), dtype=dtype or mindspore.float32)
@@ -244,18 +289,12 @@ class GRUCell(nn.GRUCell):
             hx = ops.zeros((batch.shape[0], self.hidden_size), x.dtype)
         elif x.ndim == 1:
             hx = hx.expand_dims(0)
-        if x.dtype == mindspore.float64:  # MindSpore's own cell takes float32 and float16
-            r, z, n = ops.split(cell_projection(batch, self.weight_ih, self.bias_ih), self.hidden_size, 1)
-            r_hidden, z_hidden, n_hidden = ops.split(cell_projection(hx, self.weight_hh, self.bias_hh), self.hidden_size, 1)
-            z = ops.sigmoid(z + z_hidden)
-            h = (1 - z) * ops.tanh(n + ops.sigmoid(r + r_hidden) * n_hidden) + z * hx
-        else:
-            h = super(GRUCell, self).construct(batch, hx)
+        h = gru_step(batch, hx, self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh)
         return h if x.ndim == 2 else h.squeeze(0)
 
 
 class RNNCell(nn.RNNCell):
-    """torch.nn.RNNCell."""
+    """torch.nn.RNNCell with an exact tanh, which MindSpore's is not on CPU."""
 
     def __init__(self, input_size, hidden_size, bias=True, nonlinearity='tanh', device=None, dtype=None):
         super().__init__(input_size, hidden_size, bool(bias), nonlinearity, dtype=dtype or mindspore.float32)
@@ -266,9 +305,6 @@ class RNNCell(nn.RNNCell):
             hx = ops.zeros((batch.shape[0], self.hidden_size), x.dtype)
         elif x.ndim == 1:
             hx = hx.expand_dims(0)
-        if x.dtype == mindspore.float64:  # MindSpore's own cell takes float32 and float16
-            h = cell_projection(batch, self.weight_ih, self.bias_ih) + cell_projection(hx, self.weight_hh, self.bias_hh)
-            h = ops.tanh(h) if self.nonlinearity == 'tanh' else ops.relu(h)
-        else:
-            h = super(RNNCell, self).construct(batch, hx)
+        h = rnn_step(batch, hx, self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh)
+        h = tanh(h) if self.nonlinearity == 'tanh' else ops.relu(h)
         return h if x.ndim == 2 else h.squeeze(0)
