@@ -71,11 +71,10 @@ def lp_pool3d(input, norm_type, kernel_size, stride=None, ceil_mode=False):
 
 def max_pool1d(input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False, return_indices=False):
     """torch.nn.functional.max_pool1d."""
-    size = (1, spread(kernel_size, 1)[0])
-    step = (1, spread(stride, 1)[0]) if stride else size
+    size, step = spread(kernel_size, 1), spread(stride if stride else kernel_size, 1)
     rows = input.reshape((1, -1, 1, input.shape[-1]))
-    result, indices = ops.max_pool2d(rows, size, step, (0, spread(padding, 1)[0]), (1, spread(dilation, 1)[0]),
-                                     True, ceil_mode)
+    result, indices = max_pool2d(rows, (1, size[0]), (1, step[0]), (0, spread(padding, 1)[0]), (1, spread(dilation, 1)[0]),
+                                 ceil_mode, True)
     shape = input.shape[:-1] + result.shape[-1:]
     return (result.reshape(shape), indices.reshape(shape)) if return_indices else result.reshape(shape)
 
@@ -83,8 +82,10 @@ def max_pool1d(input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode
 def max_pool2d(input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False, return_indices=False):
     """torch.nn.functional.max_pool2d."""
     size, step = spread(kernel_size, 2), spread(stride if stride else kernel_size, 2)
+    padding, dilation = spread(padding, 2), spread(dilation, 2)
     images = input if input.ndim == 4 else input.expand_dims(0)
-    result, indices = ops.max_pool2d(images, size, step, spread(padding, 2), spread(dilation, 2), True, ceil_mode)
+    result, indices = ops.max_pool2d(images, size, step, padding, dilation, True, ceil_mode)
+    refuse_empty_windows(images.shape[2:], result.shape[2:], size, step, padding, dilation)
     if input.ndim == 3:
         result, indices = result.squeeze(0), indices.squeeze(0)
     return (result, indices) if return_indices else result
@@ -93,8 +94,26 @@ def max_pool2d(input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode
 def max_pool3d(input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False, return_indices=False):
     """torch.nn.functional.max_pool3d."""
     size, step = spread(kernel_size, 3), spread(stride if stride else kernel_size, 3)
-    result, indices = ops.max_pool3d(input, size, step, spread(padding, 3), spread(dilation, 3), ceil_mode, True)
+    padding, dilation = spread(padding, 3), spread(dilation, 3)
+    volumes = input if input.ndim == 5 else input.expand_dims(0)
+    # MindSpore takes no integer below 0 for the largest
+    floor = 0 if input.is_floating_point() or input.dtype == mindspore.uint8 else volumes.min() - 1
+    result, indices = ops.max_pool3d(volumes - floor, size, step, padding, dilation, ceil_mode, True)
+    result = result + floor
+    refuse_empty_windows(volumes.shape[2:], result.shape[2:], size, step, padding, dilation)
+    if input.ndim == 4:
+        result, indices = result.squeeze(0), indices.squeeze(0)
     return (result, indices) if return_indices else result
+
+
+@ops.constexpr
+def refuse_empty_windows(lengths, counts, size, step, padding, dilation):
+    """Raises ValueError where a window holds nothing but padding: its place, and so its gradient, are not torch's."""
+    for i in range(len(lengths)):
+        for start in range(-padding[i], counts[i] * step[i] - padding[i], step[i]):
+            if not any(0 <= start + k * dilation[i] < lengths[i] for k in range(size[i])):
+                raise ValueError('torch.nn.functional.max_pool: a window holds nothing but padding: use a smaller dilation')
+    return True
 
 
 def max_unpool1d(input, indices, kernel_size, stride=None, padding=0, output_size=None):
@@ -115,7 +134,7 @@ def max_unpool3d(input, indices, kernel_size, stride=None, padding=0, output_siz
 def _unpooled(input, indices, count, kernel_size, stride, padding, output_size):
     """Zeros in which the values of `input` stand at `indices` of the last `count` axes taken together."""
     size, padding = spread(kernel_size, count), spread(padding, count)
-    step = spread(stride, count) if stride else size
+    step = size if stride is None else spread(stride, count)
     small, outer = input.shape[-count:], input.shape[:-count]
     if output_size is None:
         output_size = [(small[i] - 1) * step[i] - 2 * padding[i] + size[i] for i in range(count)]

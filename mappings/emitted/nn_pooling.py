@@ -2,6 +2,7 @@
 
 from mindspore import nn, ops
 
+from mappings.emitted.functional_pooling import max_pool1d, max_pool2d, max_pool3d
 from porter.pure import as_tuple, spread
 
 
@@ -177,6 +178,11 @@ class MaxPool1d(nn.MaxPool1d):
         self.kernel_size, self.stride, self.padding = kernel_size, stride, padding
         self.dilation, self.ceil_mode = dilation, ceil_mode
 
+    def construct(self, x):
+        if x.is_floating_point() and max(spread(self.dilation, 1)) == 1:
+            return super(MaxPool1d, self).construct(x)
+        return max_pool1d(x, self.kernel_size, self.stride, self.padding, self.dilation, self.ceil_mode, self.return_indices)
+
 
 class MaxPool2d(nn.MaxPool2d):
     """torch.nn.MaxPool2d: the stride is the kernel unless given."""
@@ -197,6 +203,11 @@ class MaxPool2d(nn.MaxPool2d):
         self.kernel_size, self.stride, self.padding = kernel_size, stride, padding
         self.dilation, self.ceil_mode = dilation, ceil_mode
 
+    def construct(self, x):
+        if x.is_floating_point() and max(spread(self.dilation, 2)) == 1:
+            return super(MaxPool2d, self).construct(x)
+        return max_pool2d(x, self.kernel_size, self.stride, self.padding, self.dilation, self.ceil_mode, self.return_indices)
+
 
 class MaxPool3d(nn.MaxPool3d):
     """torch.nn.MaxPool3d: the stride is the kernel unless given."""
@@ -216,6 +227,11 @@ class MaxPool3d(nn.MaxPool3d):
         )
         self.kernel_size, self.stride, self.padding = kernel_size, stride, padding
         self.dilation, self.ceil_mode = dilation, ceil_mode
+
+    def construct(self, x):
+        if x.is_floating_point() and max(spread(self.dilation, 3)) == 1:
+            return super(MaxPool3d, self).construct(x)
+        return max_pool3d(x, self.kernel_size, self.stride, self.padding, self.dilation, self.ceil_mode, self.return_indices)
 
 
 class MaxUnpool(nn.Cell):
