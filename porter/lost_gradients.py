@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 # what gives a value back that holds its arguments, or one of them; measured on MindSpore 2.10
 _CALLS = frozenset({
-    "sorted", "copy.copy", "copy.deepcopy", "functools.reduce", "collections.OrderedDict", "collections.deque", "types.SimpleNamespace",
+    "sorted", "iter", "copy.copy", "copy.deepcopy", "functools.reduce", "collections.OrderedDict", "collections.deque", "types.SimpleNamespace",
     "itertools.chain", "itertools.accumulate", "itertools.product", "itertools.zip_longest", "operator.itemgetter", "dict.fromkeys",
 })  # fmt: skip
 _TELLS_APART = re.compile(rb"move_to_end|isinstance\([^\n]*OrderedDict|popitem")  # an OrderedDict from a dict
