@@ -8,7 +8,7 @@ def bilinear(input1, input2, weight, bias=None):
     outputs, left, right = weight.shape
     flat = ops.matmul(input1.reshape((-1, left)), weight.transpose((1, 0, 2)).reshape((left, -1)))
     products = flat.reshape((-1, outputs, right)) * input2.reshape((-1, 1, right))
-    result = ops.sum(products, -1).reshape(input1.shape[:-1] + (outputs,))
+    result = ops.sum(products, -1, dtype=products.dtype).reshape(input1.shape[:-1] + (outputs,))
     return result if bias is None else result + bias
 
 
