@@ -147,6 +147,11 @@ def kaiser_window(window_length, periodic=True, beta=12.0, *, dtype=None):
     return _window(np.kaiser(window_length + periodic, beta), window_length, periodic, dtype)
 
 
+def numpy_operand(value):
+    """A number of numpy's left of a tensor, as Python's: numpy's own operator would take the tensor for an array."""
+    return value.item() if isinstance(value, (np.generic, np.ndarray)) else value
+
+
 def complex_parts(real, imag, *, out=None):
     """torch.complex: MindSpore's parts have one shape."""
     if real.shape != imag.shape:

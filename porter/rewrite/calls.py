@@ -177,6 +177,8 @@ class Calls(InPlace):
         if chain is not None:
             return self.replace(node, chain)
         promote(self, name, node.args[0] if node.args else None)
+        if name == "torch.nn.ModuleList" and len(node.args) == 1 and isinstance(node.args[0], ast.Tuple):  # a CellList takes a list
+            self.replaced.setdefault(id(node.args[0]), f"[{self.render(node.args[0])[1:-1].rstrip().removesuffix(',')}]")
         values = listed_values(self, node, name)
         if values is not None and rows[-1].adapter:
             return self.replace(node, f"{self.spell(rows[-1].adapter)}({values})")

@@ -7,7 +7,7 @@ import ast
 from porter import kinds as K
 from porter.activations import always_inplace, asks_inplace
 from porter.emit import EXTRAS
-from porter.grammar import in_network
+from porter.grammar import in_network, runs_in_forward
 from porter.nodes import walk
 from porter.rewrite.attributes import Attributes, is_gradient
 from porter.rewrite.augmented import OPERATORS, augmented_edits
@@ -39,7 +39,7 @@ class InPlace(Attributes):
             return self.replace(
                 node,
                 f"{target}.set_data({text})"
-                if is_data or not self._in_forward()
+                if (is_data and not runs_in_forward(self)) or not self._in_forward()  # a graph has no set_data
                 else f"{self.spell('mindspore.ops.assign')}({target}, {text})",
             )
         if isinstance(holder, ast.Name):
@@ -125,7 +125,8 @@ class InPlace(Attributes):
             )
             changed = f"{owner} {OPERATORS[type(node.op)]} {value}"
             renamed = is_gradient(holder) or not self._is_parameter(holder, is_data)
-            return self.replace(node, f"{owner} = {changed}" if renamed else f"{owner}.set_data({changed})")
+            assigned = f"{self.spell('mindspore.ops.assign')}({owner}, {changed})" if runs_in_forward(self) else f"{owner}.set_data({changed})"
+            return self.replace(node, f"{owner} = {changed}" if renamed else assigned)
         if isinstance(node.target, ast.Name) and K.is_tensor(self.kinds(node.target)):
             self._check_alias(node, node.target)
         edits = augmented_edits(self, node)
