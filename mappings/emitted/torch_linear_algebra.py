@@ -89,6 +89,20 @@ def chain_matmul(*matrices):
     return result
 
 
+def tensordot(a, b, dims=2, out=None):
+    """torch.tensordot: where one of two contracted axes has size 1, the other is summed, which MindSpore does not do."""
+    first = tuple(range(a.ndim - dims, a.ndim)) if isinstance(dims, int) else dims[0]
+    second = tuple(range(dims)) if isinstance(dims, int) else dims[1]
+    first = (first,) if isinstance(first, int) else tuple(first)
+    second = (second,) if isinstance(second, int) else tuple(second)
+    for one, other in zip(first, second):
+        if a.shape[one] == 1 and b.shape[other] != 1:
+            b = ops.sum(b, other, keepdim=True, dtype=b.dtype)
+        elif b.shape[other] == 1 and a.shape[one] != 1:
+            a = ops.sum(a, one, keepdim=True, dtype=a.dtype)
+    return ops.tensor_dot(a, b, (first, second))
+
+
 def matrix_power(input, n):
     """torch.matrix_power, negative powers through the inverse."""
     base = ops.inverse(input) if n < 0 else input
