@@ -246,7 +246,7 @@ def cov(input, *, correction=1, fweights=None, aweights=None):
         centred = rows - (ops.sum(rows * weights, -1, True) / count if rows.shape[1] > 1 else rows)
         weighted = centred * weights
     if aweights is not None and aweights.is_floating_point():
-        dtype = result_type(input, aweights)
+        dtype = result_type(input.reshape(1, -1), aweights)
     found = ops.matmul(centred, ops.swapaxes(weighted, 0, 1)) / left
     return (found if found.shape[0] > 1 else found.reshape(())).astype(dtype)
 
