@@ -28,7 +28,7 @@ def interpolate(input, size=None, scale_factor=None, mode='nearest', align_corne
     result = input
     for i in range(count):
         if mode in ('nearest', 'nearest-exact'):
-            indices = nearest_indices(before[i], size[i], scales[i], mode)
+            indices = nearest_indices(before[i], size[i], scales[i], mode, count == 2)
             result = ops.gather(result, indices, i + 2)
         else:
             weights = resize_weights(before[i], size[i], scales[i], mode, bool(align_corners), antialias)
@@ -44,9 +44,9 @@ def adaptive_avg_pool1d(input, output_size):
 
 
 @ops.constexpr
-def nearest_indices(before, after, scale, mode):
+def nearest_indices(before, after, scale, mode, images):
     """The places that torch's nearest interpolation of one axis reads, computed in float32 as torch does."""
-    if mode == 'nearest' and after in (before, 2 * before):  # whatever the scale
+    if images and mode == 'nearest' and after in (before, 2 * before):  # whatever the scale, which torch reads elsewhere
         return Tensor((np.arange(after) * before // after).astype(np.int32))
     scale = np.float32(before / after if scale is None else scale)
     places = np.arange(after, dtype=np.float32) + np.float32(0.5 if mode == 'nearest-exact' else 0)
