@@ -205,7 +205,9 @@ def pairwise_distance(x1, x2, p=2.0, eps=1e-6, keepdim=False):
 def difference_norm(difference, p, keepdim):
     """The p-norm along the last axis; of float16 in float32, where squares do not overflow."""
     size = ops.abs(widened(difference))
-    if p == float('inf'):
+    if p == 0:
+        result = ops.sum((size != 0).astype(size.dtype), -1, keepdim=keepdim)
+    elif p == float('inf'):
         result = ops.amax(size, -1, keepdims=keepdim)
     elif p == 1:
         result = ops.sum(size, -1, keepdim=keepdim)

@@ -115,5 +115,7 @@ def normalize(input, p=2.0, dim=1, eps=1e-12, out=None):
         return narrowed(wide * ops.rsqrt(ops.maximum(squares, max(eps, 0.0) ** 2)), input)
     if p == float('inf'):
         return input / ops.maximum(ops.amax(ops.abs(input), dim, keepdims=True), eps)
+    if p == 0:
+        return input / ops.maximum(ops.sum((input != 0).astype(input.dtype), dim, keepdim=True), eps)
     total = ops.sum(ops.pow(ops.abs(wide), p), dim, keepdim=True)
     return narrowed(wide / ops.maximum(ops.pow(total, 1.0 / p), eps), input)

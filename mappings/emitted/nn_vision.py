@@ -3,6 +3,7 @@
 import mindspore
 from mindspore import Tensor, nn, ops
 
+from mappings.emitted.functional_loss import pairwise_distance
 from mappings.emitted.functional_vision import interpolate
 from mappings.emitted.torch_linear_algebra import cosine_similarity
 from porter.pure import spread
@@ -43,14 +44,7 @@ class PairwiseDistance(nn.Cell):
         self.keepdim = keepdim
 
     def construct(self, x1, x2):
-        difference = ops.abs(x1 - x2 + self.eps)
-        if self.p == float('inf'):
-            return difference.max(-1, keepdims=self.keepdim)
-        if self.p == 1:
-            return difference.sum(-1, keepdims=self.keepdim)
-        if self.p == 2:
-            return ops.sqrt(ops.square(difference).sum(-1, keepdims=self.keepdim))
-        return ops.pow(ops.pow(difference, self.p).sum(-1, keepdims=self.keepdim), 1.0 / self.p)
+        return pairwise_distance(x1, x2, self.p, self.eps, self.keepdim)
 
 
 class Unfold(nn.Cell):
