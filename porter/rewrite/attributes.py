@@ -8,6 +8,7 @@ from typing import TypeGuard
 
 from porter import kinds as K
 from porter.class_tuples import only_asked
+from porter.conv_weights import lacks_axis, weight_edits
 from porter.empty_slices import guarded_edits
 from porter.expression import NotInline, Site, inline
 from porter.functions import is_function
@@ -80,7 +81,8 @@ class Attributes(References):
         if node.attr == "type" and K.proven(base, frozenset({"device"})) and not self._is_made_device(node.value):
             return self._device_type(node, inner)
         if K.names(base) <= {"object"} and all(self._is_cell(k.of) for k in base):
-            return self._cell_attribute(node, base, inner)
+            flat = weight_edits(self, node, inner)
+            return self._cell_attribute(node, base, inner) if flat is None else flat
         return inner
 
     def _is_entry(self, node: ast.Attribute, base: Kinds) -> bool:
@@ -182,10 +184,12 @@ class Attributes(References):
             value_start = self.span(parent.value)[0]
             if is_gradient(node.value):
                 return [Edit(start, end, owner)]
-            self._closing[id(parent)] = ")"
+            flat = lacks_axis(self, node, parent.value)
+            opened = f"{self.spell('mindspore.ops.unsqueeze')}(" if flat else ""
+            self._closing[id(parent)] = ", 2))" if flat else ")"
             if runs_in_forward(self):  # a graph has no set_data
-                return [Edit(start, value_start, f"{self.spell('mindspore.ops.assign')}({owner}, ")]
-            return [Edit(start, value_start, f"{owner}.set_data(")]
+                return [Edit(start, value_start, f"{self.spell('mindspore.ops.assign')}({owner}, {opened}")]
+            return [Edit(start, value_start, f"{owner}.set_data({opened}")]
         self.report(node, "MSP208", "an assignment to .data of this form", "use parameter.set_data(value)")
         return inner
 
