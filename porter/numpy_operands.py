@@ -52,6 +52,11 @@ def _is_array(at: Walk, node: ast.expr) -> bool:
     return node.func.attr == "numpy" and K.is_tensor(at.kinds(node.func.value))
 
 
+def is_numpy_value(at: Walk, node: ast.expr) -> bool:
+    """Whether a value is a number or an array that numpy made."""
+    return bool(_numpy(at, node))
+
+
 def _led_by_numpy(at: Walk, node: ast.BinOp) -> list[Edit] | None:
     """`np.sqrt(2) * x`: numpy would take x for an array, and no gradient would pass."""
     right = at.kinds(node.right)
@@ -69,6 +74,8 @@ def _numpy(at: Walk, node: ast.expr, level: int = 0) -> str:
         return ""
     if isinstance(node, ast.UnaryOp):
         return _numpy(at, node.operand, level)
+    if isinstance(node, ast.Subscript):
+        return "any" if _numpy(at, node.value, level) else ""
     if isinstance(node, ast.BinOp):
         sides = {_numpy(at, side, level) or ("number" if K.proven(at.kinds(side), K.NUMBERS) else "") for side in (node.left, node.right)}
         if not sides & {"float", "any"}:

@@ -261,3 +261,29 @@ for i in range(0, 12, 4):
 def test_leaves_are_handed_to_functions_that_train_them(tmp_path: Path) -> None:
     ported = ported_module(PASSED, tmp_path, "leaf_passed")
     np.testing.assert_allclose(ported.losses, torch_module(PASSED, "leaf_passed").losses, rtol=1e-4, atol=1e-6)
+
+
+def test_a_step_of_a_calculation_needs_no_flag_where_nothing_asks_for_gradients(sides):
+    import mindspore
+    import numpy as np
+    import torch
+
+    source = (
+        "import torch\n\n\nclass Parts:\n    def __init__(self, places):\n        self.places = places\n\n    def joined(self, parts):\n"
+        "        parts = torch.cat(parts, 0)\n        zeros = torch.zeros(3, parts.size(1), requires_grad=True)\n"
+        "        return zeros.index_add(0, self.places, parts.float())\n"
+    )
+    original, ported, _ = sides(source)
+    parts = [np.ones((1, 2), np.float32), np.full((2, 2), 2, np.float32)]
+    places = np.array([0, 2, 0])
+    wanted = original.Parts(torch.tensor(places)).joined([torch.tensor(p) for p in parts]).detach().numpy()
+    got = ported.Parts(mindspore.Tensor(places)).joined([mindspore.Tensor(p) for p in parts]).asnumpy()
+    np.testing.assert_array_equal(got, wanted)
+
+
+def test_a_new_tensor_that_is_handed_on_keeps_its_refusal():
+    from porter.convert import convert_source
+
+    for line in ("return zeros", "return [zeros]", "loss = zeros.sum()\n    loss.backward()", "f(zeros)"):
+        source = f"import torch\n\n\ndef f(x):\n    zeros = torch.zeros(3, requires_grad=True)\n    {line}\n"
+        assert convert_source(source).diagnostics, line

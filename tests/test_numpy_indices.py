@@ -26,13 +26,19 @@ def chosen(x: torch.Tensor):
     return x[best] + x[scores.argmin()]
 
 
+def between(x: torch.Tensor):
+    bounds = np.array((1, 4))
+    first = np.argmax(np.array([0, 2, 1]))
+    return x[:, bounds[0]:bounds[1]].sum() + x[first:, 1 : bounds[1] - 1].sum()
+
+
 def columns(x: torch.Tensor):
     pairs = np.array([[0, 1], [2, 3]])
     return x[pairs[:, 0], pairs[:, 1]]
 """
 
 
-@pytest.mark.parametrize("name", ["element", "chosen", "columns"])
+@pytest.mark.parametrize("name", ["element", "chosen", "between", "columns"])
 def test_numpy_indexes_a_tensor(sides, name: str) -> None:
     both = sides(SOURCE)
     x = np.arange(15, dtype=np.float32).reshape(3, 5)

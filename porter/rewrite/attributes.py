@@ -20,6 +20,7 @@ from porter.leading_axes import fitted_edits
 from porter.members import CELL_MEMBERS
 from porter.named_imports import named_import
 from porter.numpy_indices import is_numpy_integer
+from porter.numpy_operands import is_numpy_value
 from porter.numpy_sizes import as_size
 from porter.rewrite.edits import Edit
 from porter.rewrite.references import References, template
@@ -327,6 +328,12 @@ class Attributes(References):
                 own = self.splice(start, end, self.visit(element))
                 maker = "int" if number else self.spell("mindspore.Tensor")
                 edits = [e for e in edits if not start <= e.start < end] + [Edit(start, end, f"{maker}({own})")]
+        for element in elements if self.module.has(b"numpy") else []:
+            for bound in (element.lower, element.upper) if isinstance(element, ast.Slice) else ():
+                if bound is not None and is_numpy_value(self, bound):  # as a bound it is one number
+                    start, end = self.span(bound)
+                    own = self.splice(start, end, self.visit(bound))
+                    edits = [e for e in edits if not start <= e.start < end] + [Edit(start, end, f"int({own})")]
         return edits + self._whole_axes(elements)
 
     def _whole_axes(self, elements: list[ast.expr]) -> list[Edit]:

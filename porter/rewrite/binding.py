@@ -23,6 +23,7 @@ from porter.guards import (
 from porter.held_dense import name_power
 from porter.kinds import ANY
 from porter.leaves import asks_for_gradient, leaves_of
+from porter.nodes import walk
 from porter.old_reduction import modern
 from porter.optimized import is_leaf
 from porter.precision import HELP, MESSAGE, asks_for_float64
@@ -151,7 +152,18 @@ class Binding(Walk):
         input of a gradient (asking for one by .grad or torch.autograd.grad is named where it is asked)."""
         makes = any("requires_grad" in guard.that for guard in row.require)  # not so where a layer is frozen or freed
         leaves = leaves_of(self.program, self.module)
-        return makes and (self._is_made_parameter(node) or in_network(self) or id(node) in leaves.calls or id(node) in leaves.inner or self._is_leaf(node))
+        return makes and (self._is_made_parameter(node) or in_network(self) or self._is_passing(node) or id(node) in leaves.calls or id(node) in leaves.inner or self._is_leaf(node))
+
+    def _is_passing(self, node: ast.Call) -> bool:
+        """Whether a new tensor is one step of a calculation in a program that asks for no gradient: it is computed with, and not handed on."""
+        parent = self.parents.get(id(node))
+        if not isinstance(parent, ast.Assign) or len(parent.targets) != 1 or not isinstance(parent.targets[0], ast.Name) or not self.functions:
+            return False
+        if any(self.program.has(text) for text in (b".grad", b"backward", b"optim")):
+            return False
+        name = parent.targets[0].id
+        uses = [n for n in walk(self.functions[-1]) if isinstance(n, ast.Name) and n.id == name and isinstance(n.ctx, ast.Load)]
+        return all(isinstance(self.parents.get(id(n)), ast.BinOp | ast.Attribute) for n in uses)
 
     def _needs_own_container(self, node: ast.Call, row: Row) -> bool:
         """Whether MindSpore's container would misname, refuse or lose what this one holds."""
