@@ -43,3 +43,25 @@ def test_a_list_of_plain_modules_stays_mindspores_own() -> None:
 def test_values_are_equal(sides, compare) -> None:
     both = sides(SOURCE)
     compare(both.ported.Net(), both.original.Net(), np.random.default_rng(6).normal(size=(2, 3)).astype(np.float32))
+
+
+def test_a_function_without_a_name_reads_entries_that_a_graph_finds(sides) -> None:
+    import mindspore
+    import torch
+
+    source = (
+        "import torch\nfrom torch import nn\n\n\nclass Net(nn.Module):\n    def __init__(self):\n        super().__init__()\n"
+        "        self.mlp = nn.ModuleDict(dict(fc=nn.Linear(3, 4), act=nn.Tanh()))\n        m = self.mlp\n"
+        "        self.run = lambda x: m.act(m.fc(x))\n        for p in self.parameters():\n            nn.init.constant_(p, 0.2)\n        print(m.act)\n\n"
+        "    def forward(self, x):\n        return x.sum() + self.run(x)\n"
+    )
+    original, ported, text = sides(source)
+    assert "m['act'](m['fc'](x))" in text and "print(m.act)" in text
+    x = np.linspace(-1, 1, 6, dtype=np.float32).reshape(2, 3)
+    wanted = original.Net()(torch.tensor(x)).detach().numpy()
+    for mode in (mindspore.PYNATIVE_MODE, mindspore.GRAPH_MODE):
+        mindspore.set_context(mode=mode)
+        try:
+            np.testing.assert_allclose(ported.Net()(mindspore.Tensor(x)).asnumpy(), wanted, rtol=1e-5)
+        finally:
+            mindspore.set_context(mode=mindspore.PYNATIVE_MODE)

@@ -63,3 +63,8 @@ def test_an_array_is_an_operand_of_a_tensor(sides) -> None:
     for own, expected in zip(both.ported.arithmetic(Tensor(x), Tensor(y)), both.original.arithmetic(torch.from_numpy(x), torch.from_numpy(y))):
         np.testing.assert_allclose(own.asnumpy(), expected.numpy(), rtol=1e-6)
         assert str(own.dtype).lower() == str(expected.dtype).removeprefix("torch.")
+
+
+def test_bounds_of_what_is_no_tensor_stay(sides) -> None:
+    source = "import numpy as np\n\n\ndef f(x: np.ndarray, y):\n    b = np.array([0, 1])\n    return x[:, b[0]:b[1]], y[b[0]:]\n"
+    assert "x[:, b[0]:b[1]], y[b[0]:]" in sides(source).text

@@ -89,7 +89,16 @@ class Attributes(References):
     def _is_entry(self, node: ast.Attribute, base: Kinds) -> bool:
         """Whether this reads a module out of a ModuleDict by its name, in a network: a graph takes it for a dictionary."""
         written = all(k.name == "object" and k.of == "torch.nn.ModuleDict" and node.attr in k.fields for k in base)
-        return bool(base) and written and bool(node.attr) and isinstance(node.ctx, ast.Load) and in_network(self)
+        return bool(base) and written and bool(node.attr) and isinstance(node.ctx, ast.Load) and (in_network(self) or self._is_in_lambda(node))
+
+    def _is_in_lambda(self, node: ast.expr) -> bool:
+        """Whether an expression stands in a function without a name that a network makes, which its forward may call."""
+        above = self.parents.get(id(node))
+        while isinstance(above, ast.expr | ast.keyword):
+            if isinstance(above, ast.Lambda):
+                return bool(self.classes) and self.program.mixes_into_module(self.classes[-1])
+            above = self.parents.get(id(above))
+        return False
 
     def _is_made_device(self, node: ast.expr) -> bool:
         """Whether a device is made right here, torch.device('cpu'), whose class in the port knows its type."""
@@ -319,6 +328,9 @@ class Attributes(References):
         if tensor or len(elements) > 1:
             for start, end in (self.span(e) for e in elements if _is_range(e)):
                 edits += [Edit(start, start, "list("), Edit(end, end, ")")]
+        known = self.kinds(node.value)
+        if tensor or ((not known or known & ANY) and in_network(self)):
+            edits = self._numbered_bounds(elements, edits)
         if not tensor:
             return edits
         for element in elements:
@@ -328,13 +340,17 @@ class Attributes(References):
                 own = self.splice(start, end, self.visit(element))
                 maker = "int" if number else self.spell("mindspore.Tensor")
                 edits = [e for e in edits if not start <= e.start < end] + [Edit(start, end, f"{maker}({own})")]
+        return edits + self._whole_axes(elements)
+
+    def _numbered_bounds(self, elements: list[ast.expr], edits: list[Edit]) -> list[Edit]:
+        """The bounds of slices that numpy computes, as Python's numbers."""
         for element in elements if self.module.has(b"numpy") else []:
             for bound in (element.lower, element.upper) if isinstance(element, ast.Slice) else ():
-                if bound is not None and is_numpy_value(self, bound):  # as a bound it is one number
+                if bound is not None and is_numpy_value(self, bound):
                     start, end = self.span(bound)
                     own = self.splice(start, end, self.visit(bound))
                     edits = [e for e in edits if not start <= e.start < end] + [Edit(start, end, f"int({own})")]
-        return edits + self._whole_axes(elements)
+        return edits
 
     def _whole_axes(self, elements: list[ast.expr]) -> list[Edit]:
         """`x[mask, :]` is x[mask]: MindSpore takes a mask beside other indices for one axis, however many it has."""
