@@ -10,6 +10,7 @@ from porter.assigned import assigned
 from porter.grammar import in_network
 from porter.nodes import walk
 from porter.rewrite.edits import Edit
+from porter.whole import values_of
 
 if TYPE_CHECKING:
     from porter.rewrite.walk import Walk
@@ -89,7 +90,7 @@ def _numpy(at: Walk, node: ast.expr, level: int = 0) -> str:
         return "any" if K.proven(at.kinds(node), frozenset({"ndarray"})) else ""
     values: list[ast.expr | None] = []
     if isinstance(node, ast.Name) and level < 3:
-        values = assigned(at.module, node.id)
+        values = (values_of(at, node.id) if at.functions else []) or assigned(at.module, node.id)  # its own function's before the file's
     elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "self" and level < 3:
         values = _members(at, node.attr)
     found = {_numpy(at, v, level + 1) if v is not None else "" for v in values}

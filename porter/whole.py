@@ -96,7 +96,7 @@ def _is_whole(at: Walk, node: ast.expr, level: int = 0) -> bool:
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute | ast.Name):
         return _call_is_whole(at, node, node.func, level)
     if isinstance(node, ast.Name) and level < 3 and at.functions:
-        values = _values_of(at, node.id)
+        values = values_of(at, node.id)
         return bool(values) and all(v is not None and _is_whole(at, v, level + 1) for v in values)
     return False
 
@@ -158,7 +158,7 @@ def _holds_integers(at: Walk, node: ast.expr) -> bool:
     return _is_integer(at, node)
 
 
-def _values_of(at: Walk, name: str) -> list[ast.expr | None]:
+def values_of(at: Walk, name: str) -> list[ast.expr | None]:
     """What the function assigns to a name; None for a value that is not written as one expression."""
     function = at.functions[-1]
     arguments = function.args
