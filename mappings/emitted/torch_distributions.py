@@ -193,12 +193,14 @@ class MultivariateNormal(Symmetric):
             covariance_matrix = ops.matmul(scale_tril, ops.swapaxes(scale_tril, -1, -2))
         elif precision_matrix is not None:
             covariance_matrix = _inverse(precision_matrix)
-        count = max(loc.shape[-1], covariance_matrix.shape[-1])
+        count = loc.shape[-1]
+        if covariance_matrix.shape[-1] != count:
+            raise ValueError(f'torch.distributions.MultivariateNormal: {count} means beside a matrix of {covariance_matrix.shape[-1]} rows')
         self.batch_shape = tuple(np.broadcast_shapes(loc.shape[:-1], covariance_matrix.shape[:-2]))
         self.event_shape = (count,)
         self.loc = ops.broadcast_to(loc, self.batch_shape + (count,))
         self.covariance_matrix = ops.broadcast_to(covariance_matrix, self.batch_shape + (count, count))
-        self._matrix, self._scale_tril = covariance_matrix, scale_tril
+        self._matrix, self._scale_tril, self._precision = covariance_matrix, scale_tril, precision_matrix
 
     @property
     def variance(self):
@@ -228,15 +230,22 @@ class MultivariateNormal(Symmetric):
     def _distance(self, apart):
         """The squared length of vectors, measured by the covariance."""
         apart = apart.astype(self._matrix.dtype).expand_dims(-1)
-        return ops.sum(apart * ops.matmul(_inverse(self._matrix), apart), (-2, -1))
+        precision = _inverse(self._matrix) if self._precision is None else self._precision
+        return ops.sum(apart * ops.matmul(precision, apart), (-2, -1))
 
     def _half_log_volume(self):
         """Half the logarithm of the determinant, which itself leaves float32 where there are many axes."""
         if self._scale_tril is not None:
             return ops.sum(ops.log(ops.diagonal(self._scale_tril, 0, -2, -1)), -1)
-        factor = ops.cholesky(ops.stop_gradient(self._matrix))
-        traced = 0.5 * ops.sum(ops.stop_gradient(_inverse(self._matrix)) * self._matrix, (-2, -1))  # its gradient is the volume's
-        return ops.stop_gradient(ops.sum(ops.log(ops.diagonal(factor, 0, -2, -1)), -1) - traced) + traced
+        if self._precision is not None:
+            return -_half_log_determinant(self._precision)
+        return _half_log_determinant(self._matrix)
+
+
+def _half_log_determinant(matrix):
+    factor = ops.cholesky(ops.stop_gradient(matrix))
+    traced = 0.5 * ops.sum(ops.stop_gradient(_inverse(matrix)) * matrix, (-2, -1))  # its gradient is the logarithm's
+    return ops.stop_gradient(ops.sum(ops.log(ops.diagonal(factor, 0, -2, -1)), -1) - traced) + traced
 
 
 def _inverse(matrix):
