@@ -1099,6 +1099,9 @@ class autocast:
         return False
 
     def __call__(self, function):
+        if self.strategy is None:  # a compiled graph calls the function itself
+            return function
+
         def wrapped(*args, **kwargs):
             with self:
                 return function(*args, **kwargs)
@@ -1659,6 +1662,9 @@ def topk(input, k, dim=-1, largest=True, sorted=True, *, out=None):
     """torch.topk, with int64 indices."""
     if input.ndim == 0:
         return input, ops.zeros((), mindspore.int64)
+    if input.dtype == mindspore.uint8:  # of which MindSpore mixes up the order
+        values, indices = ops.topk(input.astype(mindspore.int32), k, dim=dim, largest=largest, sorted=True)
+        return values.astype(input.dtype), indices.astype(mindspore.int64)
     values, indices = ops.topk(input, k, dim=dim, largest=largest, sorted=True)
     return values, indices.astype(mindspore.int64)
 
