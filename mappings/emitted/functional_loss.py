@@ -8,7 +8,6 @@ from mindspore import nn, ops
 
 from mappings.emitted.functional_activation import softplus
 from mappings.emitted.functional_normalization import narrowed, widened
-from mappings.emitted.torch_pointwise import log1p
 
 
 def reduced(loss, reduction):
@@ -39,7 +38,11 @@ def cross_entropy(input, target, weight=None, size_average=None, ignore_index=-1
 def nll_loss(input, target, weight=None, size_average=None, ignore_index=-100, reduce=None, reduction='mean'):
     """torch.nn.functional.nll_loss; class indices may be int64."""
     reduction = legacy_reduction(size_average, reduce, reduction)
-    return ops.nll_loss(input, target.astype(mindspore.int32), weight, ignore_index, reduction)
+    target = target.astype(mindspore.int32)
+    if input.dtype != mindspore.float16:
+        return ops.nll_loss(input, target, weight, ignore_index, reduction)
+    weight = None if weight is None else weight.astype(mindspore.float32)  # sums leave float16
+    return ops.nll_loss(input.astype(mindspore.float32), target, weight, ignore_index, reduction).astype(input.dtype)
 
 
 class BinaryCrossEntropy(nn.Cell):
@@ -126,6 +129,7 @@ def poisson_nll_loss(input, target, log_input=True, full=False, size_average=Non
         above = ops.maximum(target, 1.0)
         stirling = above * ops.log(above) - above + 0.5 * ops.log(2 * math.pi * above)
         loss = loss + ops.where(target > 1, stirling, 0.0)
+    loss = loss if target.is_floating_point() or not input.is_floating_point() else loss.astype(input.dtype)
     return reduced(loss, legacy_reduction(size_average, reduce, reduction))
 
 
@@ -156,7 +160,9 @@ def margin_ranking_loss(input1, input2, target, margin=0, size_average=None, red
 
 def soft_margin_loss(input, target, size_average=None, reduce=None, reduction='mean'):
     """torch.nn.functional.soft_margin_loss: infinite, as torch's, where the exponential is."""
-    loss = log1p(ops.exp((-input * target).astype(input.dtype)))
+    power = (-input * target).astype(input.dtype)
+    largest = {mindspore.float64: 709.7827, mindspore.float16: 11.0898}.get(input.dtype, 88.72284)
+    loss = ops.where(power > largest, float('inf'), softplus(power))
     return reduced(loss, legacy_reduction(size_average, reduce, reduction))
 
 

@@ -16,6 +16,7 @@ from mappings.emitted.functional_loss import (
     margin_ranking_loss,
     multi_margin_loss,
     multilabel_margin_loss,
+    poisson_nll_loss,
     soft_margin_loss,
 )
 from mappings.emitted.nn_vision import PairwiseDistance
@@ -242,15 +243,7 @@ class PoissonNLLLoss(nn.Cell):
         self.reduction = reduction
 
     def construct(self, log_input, target):
-        if self.log_input:
-            loss = ops.exp(log_input) - target * log_input
-        else:
-            loss = log_input - target * ops.log(log_input + self.eps)
-        if self.full:
-            above = ops.maximum(target, 1.0)
-            stirling = above * ops.log(above) - above + 0.5 * ops.log(2 * math.pi * above)
-            loss = loss + ops.where(target > 1, stirling, ops.zeros_like(loss))
-        return reduced_loss(loss, self.reduction)
+        return poisson_nll_loss(log_input, target, self.log_input, self.full, eps=self.eps, reduction=self.reduction)
 
 
 class GaussianNLLLoss(nn.Cell):
