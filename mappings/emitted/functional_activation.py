@@ -70,7 +70,9 @@ def finite_softmax(input, dim):
     """
     if 0 in input.shape:
         return input
-    if input.ndim and input.shape[dim] == 1:
+    if input.ndim == 0:
+        return ops.exp(input - input)
+    if input.shape[dim] == 1:
         return ops.exp(ops.log_softmax(input, dim))
     return ops.softmax(input, axis=dim)
 

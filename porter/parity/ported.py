@@ -175,7 +175,8 @@ def observe(
         places = place_weights(cell, row, table, state)
         cell.set_train(example.train)
         inputs = {name: tensor for name, tensor in given.items() if name not in constructed}
-        return _run(cell, example, inputs, places, gradients, weighed)
+        with _forgotten_where_it_raises():
+            return _run(cell, example, inputs, places, gradients, weighed)
     finally:
         set_mode("PYNATIVE")
 
@@ -259,7 +260,7 @@ def differentiate(
 
 @contextmanager
 def _forgotten_where_it_raises() -> Iterator[None]:
-    """What raises while it is differentiated leaves MindSpore recording: after it no tensor could be indexed in this process."""
+    """What raises leaves its traces in MindSpore: after a gradient no tensor could be indexed, after a value gradients were wrong."""
     try:
         yield
     except Exception:
