@@ -152,7 +152,7 @@ def _reach_through(rewriter: Rewriter, call: ast.Call, kind: Kind, known: set[st
             continue
         if kinds and not kinds & ANY and all(k.name == "object" and rewriter._is_cell(k.of) for k in kinds):
             known.add(ast.unparse(given))
-        elif (not kinds or kinds & ANY) and given is not receiver:
+        elif K.is_unknown(kinds) and given is not receiver:
             unsure.add(ast.unparse(given))
     if isinstance(receiver, ast.Name) and receiver.id == "self" and kind.of not in seen:
         seen.add(kind.of)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from porter import kinds as K
 from porter.dataflow import own_nodes
-from porter.grammar import in_network, makes_list
+from porter.grammar import in_network, makes_list, stands_alone
 from porter.nodes import walk
 from porter.rewrite.edits import Edit
 
@@ -24,28 +24,58 @@ _READERS = frozenset({"len", "enumerate", "zip", "reversed", "list", "tuple", "s
 
 
 def cut_edits(rewriter: Walk, node: ast.stmt) -> list[Edit] | None:
-    """`y = skips.pop()` as `y = skips[-1]` and `skips = skips[:-1]`, `found.insert(0, x)` as `found = [x] + found`; None where it stays."""
+    """`y = skips.pop()` as `y = skips[-1]` and `skips = skips[:-1]`, `found.insert(0, x)` as `found = [x] + found`.
+
+    A pop of a list that others may hold stays one, in a statement of its own. None where the statement stays.
+    """
     start, end = rewriter.span(node)
-    if not any(rewriter.module.data.find(text, start, end) >= 0 for text in CUTTING) or not in_network(rewriter) or not _alone(rewriter, node):
+    if not any(rewriter.module.data.find(text, start, end) >= 0 for text in CUTTING) or not in_network(rewriter) or not stands_alone(rewriter, node):
         return None
     changed = _changed(rewriter, node) if isinstance(node, ast.Expr) else None
-    if changed is not None:
+    if changed is not None and _ends_line(rewriter, node):
         return rewriter.replace(node, changed)
-    popped = _popped(rewriter, node)
-    if not popped:
-        return None
-    last: Counter[tuple[str, bool]] = Counter()
-    for call, name, first in popped:
-        last[name, first] += 1
-        rewriter.replaced[id(call)] = f"{name}[{last[name, first] - 1 if first else -last[name, first]}]"
+    pops = _pops(node)
+    if pops and _ends_line(rewriter, node) and _are_cuts(rewriter, node, pops):
+        return _cut(rewriter, node, pops)
+    return _popped_first(rewriter, node, pops) if rewriter.classes else None
+
+
+def _are_cuts(rewriter: Walk, node: ast.stmt, pops: list[ast.Call]) -> bool:
+    """Whether every pop of a statement takes an end of a list of the function's own, of each list the same end."""
+    if not all(_name(p) and _is_first(p) is not None and is_own_list(rewriter, _name(p)) for p in pops):
+        return False
+    return _reads_nothing_else(node, pops) and len({(_name(p), _is_first(p)) for p in pops}) == len({_name(p) for p in pops})
+
+
+def _cut(rewriter: Walk, node: ast.stmt, pops: list[ast.Call]) -> list[Edit]:
+    """The elements are read where they were popped; what is left of each list comes after the statement."""
+    taken: Counter[tuple[str, bool]] = Counter()
+    for pop in pops:
+        name, first = place = (_name(pop), bool(_is_first(pop)))
+        taken[place] += 1
+        rewriter.replaced[id(pop)] = f"{name}[{taken[place] - 1 if first else -taken[place]}]"
     edits = rewriter._visited(node)
-    cuts = [f"{name} = {name}[{count}:]" if first else f"{name} = {name}[:-{count}]" for (name, first), count in last.items()]
+    cuts = [f"{name} = {name}[{count}:]" if first else f"{name} = {name}[:-{count}]" for (name, first), count in taken.items()]
     if isinstance(node, ast.Return):
         return edits  # nothing of the function reads the list any more
-    if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call) and id(node.value) in rewriter.replaced:
+    if isinstance(node, ast.Expr) and id(node.value) in rewriter.replaced:
         return rewriter.replace(node, cuts[0])
-    pad = "\n" + rewriter.indent(node)
+    pad, end = "\n" + rewriter.indent(node), rewriter.span(node)[1]
     return [*edits, Edit(end, end, "".join(pad + cut for cut in cuts))]
+
+
+def _popped_first(rewriter: Walk, node: ast.stmt, pops: list[ast.Call]) -> list[Edit] | None:
+    """`cat((x, skips.pop()))`: in GRAPH mode pop stands in a statement of its own, so it comes before."""
+    inner = [p for p in pops if p is not getattr(node, "value", None) and _name(p) and K.proven(rewriter.kinds(_owner(p)), LIST)]
+    if not inner or not _reads_nothing_else(node, inner):
+        return None
+    start, end = rewriter.span(node)
+    before = ""
+    for pop in inner:
+        name = rewriter._unused("popped")
+        before += f"{name} = {rewriter.render(pop)}\n{rewriter.indent(node)}"
+        rewriter.replaced[id(pop)] = name
+    return [Edit(start, end, before + rewriter.splice(start, end, rewriter._visited(node)))]
 
 
 def _changed(rewriter: Walk, node: ast.Expr) -> str | None:
@@ -68,24 +98,29 @@ def _changed(rewriter: Walk, node: ast.Expr) -> str | None:
     return f"{name} = [{text}] + {name}" if place == 0 else f"{name} = {name}[:{place}] + [{text}] + {name}[{place}:]"
 
 
-def _popped(rewriter: Walk, node: ast.stmt) -> list[tuple[ast.Call, str, bool]]:
-    """The pops of a statement in the order of their evaluation, each with its list and whether the first element goes."""
-    found: list[tuple[ast.Call, str, bool]] = []
-    for inner in ast.walk(node):
-        if isinstance(inner, _APART):
-            return []
-        if not (isinstance(inner, ast.Call) and isinstance(inner.func, ast.Attribute) and inner.func.attr == "pop"):
-            continue
-        owner = inner.func.value
-        first = _is_first(inner)
-        if not isinstance(owner, ast.Name) or first is None or not is_own_list(rewriter, owner.id):
-            return []
-        found.append((inner, owner.id, first))
-    names = Counter(name for _, name, _ in found)
-    read = Counter(n.id for n in ast.walk(node) if isinstance(n, ast.Name) and n.id in names)
-    if read != names or len({(name, first) for _, name, first in found}) != len(names):
+def _pops(node: ast.stmt) -> list[ast.Call]:
+    """The calls of `pop` in a statement, in the order of their evaluation; none where one may not be evaluated."""
+    inside = list(ast.walk(node))
+    if any(isinstance(n, _APART) for n in inside):
         return []
-    return sorted(found, key=lambda f: (f[0].end_lineno, f[0].end_col_offset))
+    found = [n for n in inside if isinstance(n, ast.Call) and isinstance(n.func, ast.Attribute) and n.func.attr == "pop"]
+    return sorted(found, key=lambda p: (p.end_lineno, p.end_col_offset))
+
+
+def _owner(pop: ast.Call) -> ast.expr:
+    assert isinstance(pop.func, ast.Attribute)
+    return pop.func.value
+
+
+def _name(pop: ast.Call) -> str:
+    owner = _owner(pop)
+    return owner.id if isinstance(owner, ast.Name) else ""
+
+
+def _reads_nothing_else(node: ast.stmt, pops: list[ast.Call]) -> bool:
+    """Whether a statement names the lists that it pops from only there."""
+    names = Counter(map(_name, pops))
+    return Counter(n.id for n in ast.walk(node) if isinstance(n, ast.Name) and n.id in names) == names
 
 
 def _is_first(call: ast.Call) -> bool | None:
@@ -103,7 +138,7 @@ def is_own_list(rewriter: Walk, name: str) -> bool:
         return False
     own = {id(n) for statement in function.body for n in own_nodes(statement)}
     uses = [n for n in walk(function) if isinstance(n, ast.Name) and n.id == name]
-    return all(id(n) in own and ((_makes(rewriter, n) or _is_whole(rewriter, n)) if isinstance(n.ctx, ast.Store) else _only_reads(rewriter, n)) for n in uses)
+    return all(id(n) in own and ((_makes(rewriter, n) or _is_cut_no_more(rewriter, n)) if isinstance(n.ctx, ast.Store) else _only_reads(rewriter, n)) for n in uses)
 
 
 def _makes(rewriter: Walk, node: ast.Name) -> bool:
@@ -135,7 +170,7 @@ def _only_reads(rewriter: Walk, node: ast.Name) -> bool:
     if isinstance(parent, ast.Call):
         called = rewriter.resolve(parent.func) or ""
         reads = rewriter.program.is_torch(called) or (isinstance(parent.func, ast.Name) and parent.func.id in _READERS)
-        return node in parent.args and (reads or _is_whole(rewriter, node))
+        return node in parent.args and (reads or _is_cut_no_more(rewriter, node))
     if isinstance(parent, ast.For):
         return parent.iter is node and not any(_is_cut(n, node.id) for s in parent.body for n in walk(s))
     if isinstance(parent, ast.comprehension):
@@ -145,7 +180,7 @@ def _only_reads(rewriter: Walk, node: ast.Name) -> bool:
     return isinstance(parent, ast.Return | ast.BinOp | ast.Compare | ast.UnaryOp | ast.If | ast.While | ast.Starred | ast.AugAssign)
 
 
-def _is_whole(rewriter: Walk, node: ast.Name) -> bool:
+def _is_cut_no_more(rewriter: Walk, node: ast.Name) -> bool:
     """Whether a list is not cut any more where it is handed on, or the name given to something else."""
     scope: ast.AST = rewriter.functions[-1]
     outer: ast.AST | None = node
@@ -160,9 +195,8 @@ def _is_cut(node: ast.AST, name: str) -> bool:
     return isinstance(node, ast.Attribute) and node.attr in ("pop", "insert", "reverse") and isinstance(node.value, ast.Name) and node.value.id == name
 
 
-def _alone(rewriter: Walk, statement: ast.stmt) -> bool:
-    """Whether nothing else stands on a statement's lines, so that lines may follow it."""
-    start, end = rewriter.span(statement)
-    data = rewriter.module.data
-    after = data[end : data.find(b"\n", end) if data.find(b"\n", end) >= 0 else len(data)].strip()
-    return not data[data.rfind(b"\n", 0, start) + 1 : start].strip() and (not after or after.startswith(b"#"))
+def _ends_line(rewriter: Walk, statement: ast.stmt) -> bool:
+    """Whether at most a comment follows a statement on its last line, so that lines may follow it."""
+    end, data = rewriter.span(statement)[1], rewriter.module.data
+    after = data[end:].split(b"\n", 1)[0].strip()
+    return not after or after.startswith(b"#")

@@ -245,9 +245,7 @@ class _FunctionClass:
         last = max(rewriter.span(a)[1] for a in [*method.args.args, *filter(None, [method.args.vararg])])
         close = data.index(b")", last)
         header_end = rewriter.span(method.returns)[1] if method.returns is not None else close + 1
-        first = method.body[0]
-        docstring = isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str)
-        anchor = method.body[1] if docstring and len(method.body) > 1 else first
+        anchor = (_without_docstring(method) or method.body)[0]
         if rewriter.span(anchor)[0] < data.index(b"\n", header_end):
             raise Unportable(method, "has a backward on one line")
         pad = rewriter.indent(anchor)
@@ -415,7 +413,7 @@ class _Recomputed(_FunctionClass):
             return False
         if any(not isinstance(n, ast.Attribute) for n in self._parents_of_context()):
             return False
-        body = _without_docstring(self.forward.body)
+        body = _without_docstring(self.forward)
         if len(body) < 3:
             return False
         *kept, block, last = body
@@ -494,9 +492,8 @@ class _Recomputed(_FunctionClass):
         return [Edit(len(start), self.rewriter.span(self.backward)[1], "")]
 
 
-def _without_docstring(body: list[ast.stmt]) -> list[ast.stmt]:
-    first = body[0]
-    return body[1:] if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) else body
+def _without_docstring(method: ast.FunctionDef) -> list[ast.stmt]:
+    return method.body[ast.get_docstring(method, clean=False) is not None :]
 
 
 def context_place(method: ast.FunctionDef) -> int:

@@ -52,7 +52,7 @@ def in_network(rewriter: Walk) -> bool:
 
 def _lines(rewriter: Walk, node: ast.stmt, texts: list[str]) -> list[Edit] | None:
     """One statement a line in place of one statement that stands alone on its line."""
-    if not _stands_alone(rewriter, node):
+    if not stands_alone(rewriter, node):
         return None
     return rewriter.replace(node, ("\n" + rewriter.indent(node)).join(texts))
 
@@ -188,11 +188,12 @@ def _is_hoistable(rewriter: Walk, node: ast.NamedExpr) -> bool:
             return False
         child, parent = parent, rewriter.parents.get(id(parent))
     if isinstance(parent, ast.If):
-        return child is parent.test and not rewriter._is_elif(parent) and _stands_alone(rewriter, parent)
-    return isinstance(parent, ast.Return | ast.Assign) and child is parent.value and _stands_alone(rewriter, parent)
+        return child is parent.test and not rewriter._is_elif(parent) and stands_alone(rewriter, parent)
+    return isinstance(parent, ast.Return | ast.Assign) and child is parent.value and stands_alone(rewriter, parent)
 
 
-def _stands_alone(rewriter: Walk, statement: ast.stmt) -> bool:
+def stands_alone(rewriter: Walk, statement: ast.stmt) -> bool:
+    """Whether nothing stands before a statement on its line, so that lines may be put above it."""
     start = rewriter.span(statement)[0]
     data = rewriter.module.data
     return not data[data.rfind(b"\n", 0, start) + 1 : start].strip()

@@ -7,7 +7,7 @@ import builtins
 from typing import TYPE_CHECKING
 
 from porter import kinds as K
-from porter.grammar import in_network, loops_of
+from porter.grammar import in_network, loops_of, stands_alone
 from porter.rewrite.edits import Edit
 
 if TYPE_CHECKING:
@@ -124,7 +124,7 @@ def nested_edits(rewriter: Walk, node: ast.ListComp) -> list[Edit] | None:
         child, statement = statement, rewriter.parents[id(statement)]
         if isinstance(statement, ast.Lambda | ast.IfExp | ast.BoolOp | ast.comprehension | ast.ListComp | ast.GeneratorExp | ast.DictComp):
             return None
-    if not isinstance(statement, SIMPLE) or not _alone(rewriter, statement) or child is getattr(statement, "target", None):
+    if not isinstance(statement, SIMPLE) or not stands_alone(rewriter, statement) or child is getattr(statement, "target", None):
         return None
     bound = {n.id for g in node.generators for n in ast.walk(g.target) if isinstance(n, ast.Name)}
     inside = {id(n) for n in ast.walk(node)}
@@ -181,10 +181,3 @@ def _is_caught(rewriter: Walk, name: str) -> bool:
                 if wanted & {n.id if isinstance(n, ast.Name) else n.attr for n in ast.walk(node.type) if isinstance(n, ast.Name | ast.Attribute)}:
                     return True
     return False
-
-
-def _alone(rewriter: Walk, statement: ast.stmt) -> bool:
-    """Whether nothing stands before a statement on its line, so that lines may be put above it."""
-    start = rewriter.span(statement)[0]
-    data = rewriter.module.data
-    return not data[data.rfind(b"\n", 0, start) + 1 : start].strip()

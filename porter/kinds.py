@@ -115,6 +115,11 @@ def proven(kinds: Kinds, allowed: frozenset[str]) -> bool:
     return bool(rest) and all(k.name in allowed for k in rest)
 
 
+def is_unknown(kinds: Kinds) -> bool:
+    """Whether nothing proves what a value is."""
+    return not kinds or bool(kinds & ANY)
+
+
 def is_tensor(kinds: Kinds) -> bool:
     return proven(kinds, TENSORS)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import re
 from typing import TYPE_CHECKING
 
 from porter import kinds as K
@@ -20,13 +19,12 @@ _CALLS = frozenset({
     "sorted", "iter", "copy.copy", "copy.deepcopy", "functools.reduce", "collections.OrderedDict", "collections.deque", "types.SimpleNamespace",
     "itertools.chain", "itertools.accumulate", "itertools.product", "itertools.zip_longest", "operator.itemgetter", "dict.fromkeys",
 })  # fmt: skip
-_TELLS_APART = re.compile(rb"move_to_end|isinstance\([^\n]*OrderedDict|popitem")  # an OrderedDict from a dict
 _METHODS = {"list": frozenset({"pop", "insert", "reverse"}), "dict": frozenset({"pop", "copy", "popitem"})}
 
 
 def dict_edits(rewriter: Walk, node: ast.Call) -> list[Edit] | None:
     """`dict(x=y)`, `OrderedDict(pairs)` in a network's own code as a display or a comprehension, which a graph differentiates."""
-    if not _is_dict(rewriter, node.func) or not in_network(rewriter) or not (node.args or node.keywords):
+    if not (node.args or node.keywords) or not in_network(rewriter) or not _is_dict(rewriter, node.func):
         return None
     quote = rewriter.quote
     if not node.args and all(k.arg for k in node.keywords):
@@ -40,9 +38,7 @@ def dict_edits(rewriter: Walk, node: ast.Call) -> list[Edit] | None:
 def _is_dict(rewriter: Walk, func: ast.expr) -> bool:
     if isinstance(func, ast.Name) and func.id == "dict":
         return not rewriter._is_local("dict")
-    if (rewriter.resolve(func) or "") != "collections.OrderedDict":
-        return False
-    return not any(_TELLS_APART.search(m.data) for m in rewriter.program.modules.values())
+    return rewriter.resolve(func) == "collections.OrderedDict" and not rewriter.program.tells_ordered_apart
 
 
 def _of_pairs(rewriter: Walk, given: ast.expr) -> str | None:
@@ -65,7 +61,7 @@ def _of_pairs(rewriter: Walk, given: ast.expr) -> str | None:
 
 def check_call(rewriter: Walk, node: ast.Call) -> None:
     """Names a call of a network's own code through which a compiled graph passes no gradient, where a tensor goes in."""
-    what = _handed_over(rewriter, node)
+    what = _handed_over(rewriter, node) if in_network(rewriter) else None
     if what is not None:
         rewriter.report(node, "MSP616", f"PYNATIVE only: no gradient passes through {what} in a compiled graph", HELP)
 
@@ -73,17 +69,17 @@ def check_call(rewriter: Walk, node: ast.Call) -> None:
 def _handed_over(rewriter: Walk, node: ast.Call) -> str | None:
     func = node.func
     if isinstance(func, ast.Attribute) and isinstance(func.value, ast.Name):
+        held = rewriter.kinds(func.value)
         for sort, methods in _METHODS.items():
-            if func.attr in methods and K.proven(rewriter.kinds(func.value), frozenset({sort})):
-                return f"{ast.unparse(func)}()" if in_network(rewriter) and any(_holds_tensor(k.items) for k in rewriter.kinds(func.value)) else None
+            if func.attr in methods and K.proven(held, frozenset({sort})):
+                return f"{ast.unparse(func)}()" if any(_holds_tensor(k.items) for k in held) else None
+    if not any(_carries(rewriter.kinds(g)) for g in (*node.args, *(k.value for k in node.keywords))):
+        return None
     name = rewriter.resolve(func) or (func.id if isinstance(func, ast.Name) and not rewriter._is_local(func.id) else "")
-    given = [*node.args, *(k.value for k in node.keywords)]
     if name in _CALLS:
-        return f"{ast.unparse(func)}()" if given and in_network(rewriter) and any(_carries(rewriter.kinds(g)) for g in given) else None
+        return f"{ast.unparse(func)}()"
     made = name if _is_instance(rewriter, name) else next((k.of for k in rewriter.kinds(node) if k.name == "tuple" and k.fields), "")
-    if made and given and _makes_instance(rewriter, node) and in_network(rewriter) and any(_carries(rewriter.kinds(g)) for g in given):
-        return f"an instance of {made.rpartition('.')[2]}"
-    return None
+    return f"an instance of {made.rpartition('.')[2]}" if made and _makes_instance(rewriter, node) else None
 
 
 def _makes_instance(rewriter: Walk, node: ast.Call) -> bool:
@@ -97,7 +93,7 @@ def _is_instance(rewriter: Walk, name: str) -> bool:
     if name in rewriter.program.classes:
         ancestry = rewriter.program.ancestry(name)
         return not rewriter.program.mixes_into_module(name) and not any(a.endswith(("Error", "Exception", "Warning", "Function", "Enum")) for a in ancestry)
-    return any(row.returns is not None and str(row.returns).startswith("object[torch.distributions") for row in rewriter.table.get(name))
+    return any(row.returns.startswith("object[torch.distributions") for row in rewriter.table.get(name))
 
 
 def _carries(kinds: Kinds) -> bool:

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from porter import kinds as K
-from porter.kinds import ANY
 from porter.nodes import children, walk
 
 if TYPE_CHECKING:
@@ -112,7 +111,7 @@ def _sets_mode(rewriter: Rewriter, calls: list[ast.Call], own: set[str]) -> bool
     for call in calls:
         assert isinstance(call.func, ast.Attribute)
         known = K.without_none(rewriter.kinds(call.func.value))
-        if not known or known & ANY or any(k.of == MODULE or k.of in own for k in known) or not own - {MODULE}:
+        if K.is_unknown(known) or any(k.of == MODULE or k.of in own for k in known) or not own - {MODULE}:
             return True
     return False
 

@@ -61,7 +61,7 @@ def is_numpy_value(at: Walk, node: ast.expr) -> bool:
 def _led_by_numpy(at: Walk, node: ast.BinOp) -> list[Edit] | None:
     """`np.sqrt(2) * x`: numpy would take x for an array, and no gradient would pass."""
     right = at.kinds(node.right)
-    is_tensor = K.is_tensor(right) or ((not right or bool(right & K.ANY)) and in_network(at))
+    is_tensor = K.is_tensor(right) or (K.is_unknown(right) and in_network(at))
     led = _numpy(at, node.left) if is_tensor else ""
     if not led:
         return None

@@ -146,6 +146,11 @@ class Program:
         return any(_INFINITY.search(m.data) for m in self.modules.values())
 
     @cached_property
+    def tells_ordered_apart(self) -> bool:
+        """Whether any module does what tells an OrderedDict from a dict."""
+        return any(_TELLS_ORDERED_APART.search(m.data) for m in self.modules.values())
+
+    @cached_property
     def names_return_indices(self) -> bool:
         """Whether any module asks a pool for its indices, or might by a name of its own."""
         return self.has(b"return_indices")
@@ -382,6 +387,7 @@ class Program:
 _COMPLEX = re.compile(rb"fft|stft|[Cc]omplex|cfloat|cdouble|chalf|polar|eigvals?\b|\d[jJ]\b|\.real\b|\.imag\b|\.angle\b")
 
 _INFINITY = re.compile(rb"\binf\b|[Ii]nfinity|NINF")
+_TELLS_ORDERED_APART = re.compile(rb"move_to_end|isinstance\([^\n]*OrderedDict|popitem")
 _BYTES = re.compile(rb"uint8|\.byte\b|ByteTensor")
 
 

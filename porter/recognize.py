@@ -218,7 +218,7 @@ def _is_device(node: ast.expr, known: Kinds, *, by_name: bool) -> bool:
     if isinstance(node, ast.Constant):
         return isinstance(node.value, str | int)
     last = ast.unparse(node).rpartition(".")[2].lower()
-    return (not known or bool(known & ANY) or K.proven(known, frozenset({"device", "str", "int"}))) and ("device" in last or last in ("dev", "gpu", "rank"))
+    return (K.is_unknown(known) or K.proven(known, frozenset({"device", "str", "int"}))) and ("device" in last or last in ("dev", "gpu", "rank"))
 
 
 def class_of(node: ast.expr) -> str:

@@ -19,7 +19,7 @@ def stepped_edits(rewriter: Walk, node: ast.Subscript) -> list[Edit] | None:
     """`x[:, 1::2]` as `stepped(x[:, 1:], 1, 2)`; None where there is no step, or it is on the first or the last axis alone."""
     known = rewriter.kinds(node.value)
     # a network's forward code takes slices of several axes from tensors
-    is_unknown = (not known or bool(known & K.ANY)) and isinstance(node.slice, ast.Tuple) and in_network(rewriter)
+    is_unknown = K.is_unknown(known) and isinstance(node.slice, ast.Tuple) and in_network(rewriter)
     if not isinstance(node.ctx, ast.Load) or not (K.is_tensor(known) or is_unknown):
         return None
     elements = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]

@@ -113,7 +113,7 @@ class StepFinder:
 
     def _is_scaler(self, node: ast.expr) -> bool:
         known = self._kinds(node)
-        return any(k.of == SCALER for k in known) or ((not known or bool(known & ANY)) and "scaler" in ast.unparse(node).lower())
+        return any(k.of == SCALER for k in known) or (K.is_unknown(known) and "scaler" in ast.unparse(node).lower())
 
     def _step_at(self, place: Place) -> Iterator[Step]:
         call = call_of(place.node)
@@ -138,7 +138,7 @@ class StepFinder:
 
     def _is_network(self, node: ast.expr) -> bool:
         known = self._kinds(node)
-        if not known or known & ANY:
+        if K.is_unknown(known):
             return True
         return all(k.name == "object" and self.rewriter._is_cell(k.of) for k in known)
 
@@ -452,7 +452,7 @@ class StepFinder:
 
     def _may_hold_parameters(self, node: ast.expr) -> bool:
         known = self._kinds(node)
-        return not known or bool(known & ANY) or has_parameters(self.rewriter, known)
+        return K.is_unknown(known) or has_parameters(self.rewriter, known)
 
     def _held_by(self, optimizers: list[str]) -> set[str]:
         """Networks whose `parameters()` the optimizers were made from; nothing where one is made in another way."""

@@ -44,7 +44,7 @@ class Calls(Results):
         keywords = {k.arg: self.eval(k.value, scope) for k in node.keywords}
         starred = next((i for i, a in enumerate(node.args) if isinstance(a, ast.Starred)), None)
         call = Call(node, positional, {k: v for k, v in keywords.items() if k}, starred, None in keywords)
-        if isinstance(node.func, ast.Attribute) and node.func.attr == "item" and not node.args and (not callee or callee & ANY):
+        if isinstance(node.func, ast.Attribute) and node.func.attr == "item" and not node.args and K.is_unknown(callee):
             return K.INT | K.FLOAT | K.BOOL  # of a tensor and of an array alike
         if isinstance(node.func, ast.Attribute) and node.func.attr == "type" and not node.args and not node.keywords:
             if K.is_tensor(self.found.get(id(node.func.value), NOTHING)):

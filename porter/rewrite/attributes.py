@@ -14,7 +14,7 @@ from porter.expression import NotInline, Site, inline
 from porter.functions import is_function
 from porter.grammar import in_network, runs_in_forward, state_edits
 from porter.held_dense import refused_question
-from porter.kinds import ANY, Kinds
+from porter.kinds import Kinds
 from porter.layer_settings import setting_text
 from porter.leading_axes import fitted_edits
 from porter.members import CELL_MEMBERS
@@ -65,7 +65,7 @@ class Attributes(References):
             return self.replace(node, f"{self.spell('emitted.layer_parameter')}({layer}, '{node.attr}')")
         if node.attr == "requires_grad" and isinstance(node.ctx, ast.Store) and K.proven(base, frozenset({"Tensor"})):
             self._name_wanted_gradient(node)
-        if node.attr == "forward" and (not base or base & ANY) and self._only_networks_forward:
+        if node.attr == "forward" and K.is_unknown(base) and self._only_networks_forward:
             return [*inner, self._attribute_name(node, RENAMED_METHODS[node.attr])]
         if not base:
             return inner
@@ -328,8 +328,7 @@ class Attributes(References):
         if tensor or len(elements) > 1:
             for start, end in (self.span(e) for e in elements if _is_range(e)):
                 edits += [Edit(start, start, "list("), Edit(end, end, ")")]
-        known = self.kinds(node.value)
-        if tensor or ((not known or known & ANY) and in_network(self)):
+        if tensor or (K.is_unknown(self.kinds(node.value)) and in_network(self)):
             edits = self._numbered_bounds(elements, edits)
         if not tensor:
             return edits

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 from typing import TYPE_CHECKING
 
-from porter import kinds as K
 from porter.alignment import aligned_edits
 from porter.asserted import flag_edits
 from porter.comments import with_comments
@@ -94,47 +93,12 @@ class Rewriter(Statements):
                 return flattened
         if kind in _SIMPLE_STATEMENTS and any(self.module.has(text) for text in CUTTING):
             cut = cut_edits(self, node)  # type: ignore[arg-type]
-            if cut is None:
-                cut = self._popped_first(node)  # type: ignore[arg-type]
             if cut is not None:
                 return cut
         edits = self._visited(node)
         if self.lines_before and id(node) in self.lines_before:
             edits = self._with_lines_before(node, edits)
         return with_comments(self, node, edits) if kind in _SIMPLE_STATEMENTS else edits  # type: ignore[arg-type]
-
-    def _popped_first(self, node: ast.stmt) -> list[Edit] | None:
-        """`cat((x, skips.pop()))`: in GRAPH mode pop stands in a statement of its own, so it comes before."""
-        if not self.functions or not self.classes or not self._in_forward() or not self.program.mixes_into_module(self.classes[-1]):
-            return None
-        start, end = self.span(node)
-        if self.module.data.find(b".pop(", start, end) < 0:
-            return None
-        calls = self._inner_pops(node)
-        line = self.module.data[self.module.data.rfind(b"\n", 0, start) + 1 : start]
-        if not calls or line.strip():
-            return None
-        before = ""
-        for call in calls:
-            name = self._unused("popped")
-            before += f"{name} = {self.render(call)}\n{line.decode()}"
-            self.replaced[id(call)] = name
-        return [Edit(start, end, before + self.splice(start, end, self._visited(node)))]
-
-    def _inner_pops(self, node: ast.stmt) -> list[ast.Call]:
-        """Calls of a list's pop inside a larger expression, in order, where nothing else in the statement reads the list."""
-        found: list[ast.Call] = []
-        value = getattr(node, "value", None)
-        for inner in ast.walk(node):
-            if isinstance(inner, ast.IfExp | ast.BoolOp | ast.Lambda | ast.comprehension | ast.NamedExpr):
-                return []
-            if not (isinstance(inner, ast.Call) and isinstance(inner.func, ast.Attribute) and inner.func.attr == "pop"):
-                continue
-            if isinstance(inner.func.value, ast.Name) and inner is not value and K.proven(self.kinds(inner.func.value), frozenset({"list"})):
-                found.append(inner)
-        names = [c.func.value.id for c in found]  # type: ignore[attr-defined]
-        read = [n.id for n in ast.walk(node) if isinstance(n, ast.Name) and n.id in names]
-        return sorted(found, key=lambda c: (c.lineno, c.col_offset)) if len(read) == len(found) else []
 
     def visit_ClassDef(self, node: ast.ClassDef) -> list[Edit]:
         name = f"{self.scope_names[-1]}.{node.name}"
