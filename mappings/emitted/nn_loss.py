@@ -5,9 +5,9 @@ import math
 import mindspore
 from mindspore import Parameter, nn, ops
 
-from mappings.emitted.functional_activation import softplus
 from mappings.emitted.functional_loss import (
     BinaryCrossEntropy,
+    binary_cross_entropy_with_logits,
     cosine_embedding_loss,
     ctc_losses,
     hinge_embedding_loss,
@@ -16,17 +16,13 @@ from mappings.emitted.functional_loss import (
     margin_ranking_loss,
     multi_margin_loss,
     multilabel_margin_loss,
+    multilabel_soft_margin_loss,
+    nll_loss,
     poisson_nll_loss,
+    reduced,
     soft_margin_loss,
 )
 from mappings.emitted.nn_vision import PairwiseDistance
-
-
-def reduced_loss(loss, reduction):
-    """A loss by torch's reduction: 'mean', 'sum' or 'none'."""
-    if reduction == 'mean':
-        return loss.mean()
-    return loss.sum() if reduction == 'sum' else loss
 
 
 class SmoothL1Loss(nn.Cell):
@@ -40,9 +36,9 @@ class SmoothL1Loss(nn.Cell):
     def construct(self, input, target):
         distance = ops.abs(input - target)
         if self.beta == 0:
-            return reduced_loss(distance, self.reduction)
+            return reduced(distance, self.reduction)
         near = 0.5 * ops.square(distance) / self.beta
-        return reduced_loss(ops.where(distance < self.beta, near, distance - 0.5 * self.beta), self.reduction)
+        return reduced(ops.where(distance < self.beta, near, distance - 0.5 * self.beta), self.reduction)
 
 
 class BCELoss(nn.Cell):
@@ -57,7 +53,7 @@ class BCELoss(nn.Cell):
     def construct(self, input, target):
         loss = self.terms(input, target)
         loss = loss if self.weight is None else (loss * self.weight).astype(loss.dtype)
-        return reduced_loss(loss, self.reduction)
+        return reduced(loss, self.reduction)
 
 
 class BCEWithLogitsLoss(nn.Cell):
@@ -72,10 +68,7 @@ class BCEWithLogitsLoss(nn.Cell):
         self.reduction = reduction
 
     def construct(self, input, target):
-        positive = target if self.pos_weight is None else target * self.pos_weight
-        loss = positive * softplus(-input) + (1 - target) * softplus(input)
-        loss = loss if self.weight is None else loss * self.weight
-        return reduced_loss(loss.astype(target.dtype), self.reduction)
+        return binary_cross_entropy_with_logits(input, target, self.weight, reduction=self.reduction, pos_weight=self.pos_weight)
 
 
 class KLDivLoss(nn.Cell):
@@ -126,9 +119,7 @@ class NLLLoss(nn.Cell):
         self.reduction = reduction
 
     def construct(self, input, target):
-        return ops.nll_loss(
-            input, target.astype(mindspore.int32), self.weight, self.ignore_index, self.reduction
-        )
+        return nll_loss(input, target, self.weight, ignore_index=self.ignore_index, reduction=self.reduction)
 
 
 class HingeEmbeddingLoss(nn.Cell):
@@ -199,10 +190,7 @@ class MultiLabelSoftMarginLoss(nn.Cell):
         self.reduction = reduction
 
     def construct(self, input, target):
-        loss = target * softplus(-input) + (1 - target) * softplus(input)
-        if self.weight is not None:
-            loss = loss * self.weight
-        return reduced_loss(loss.sum(input.ndim - 1) / input.shape[-1], self.reduction)
+        return multilabel_soft_margin_loss(input, target, self.weight, reduction=self.reduction)
 
 
 class MultiLabelMarginLoss(nn.Cell):
@@ -262,7 +250,7 @@ class GaussianNLLLoss(nn.Cell):
         loss = 0.5 * (ops.log(var) + ops.square(input - target) / var)
         if self.full:
             loss = loss + 0.5 * math.log(2 * math.pi)
-        return reduced_loss(loss, self.reduction)
+        return reduced(loss, self.reduction)
 
 
 class TripletMarginWithDistanceLoss(nn.Cell):
@@ -280,7 +268,7 @@ class TripletMarginWithDistanceLoss(nn.Cell):
         far = self.distance_function(anchor, negative)
         if self.swap:
             far = ops.minimum(far, self.distance_function(positive, negative))
-        return reduced_loss(ops.relu(near - far + self.margin), self.reduction)
+        return reduced(ops.relu(near - far + self.margin), self.reduction)
 
 
 class TripletMarginLoss(TripletMarginWithDistanceLoss):
