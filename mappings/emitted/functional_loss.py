@@ -276,12 +276,19 @@ def ctc_losses(log_probs, targets, input_lengths, target_lengths, blank, zero_in
     return loss
 
 
+def lengths_of(lengths):
+    """Lengths as MindSpore's kernel takes them, of a tensor or of numbers."""
+    if isinstance(lengths, mindspore.Tensor):
+        return lengths.astype(mindspore.int32)
+    return mindspore.Tensor(lengths, mindspore.int32)
+
+
 def ctc_loss(log_probs, targets, input_lengths, target_lengths, blank=0, reduction='mean', zero_infinity=False):
     """torch.nn.functional.ctc_loss."""
     steps = log_probs if log_probs.ndim == 3 else log_probs.expand_dims(1)
     batch = steps.shape[1]
-    input_lengths = mindspore.Tensor(input_lengths, mindspore.int32).reshape((batch,))
-    target_lengths = mindspore.Tensor(target_lengths, mindspore.int32).reshape((batch,))
+    input_lengths = lengths_of(input_lengths).reshape((batch,))
+    target_lengths = lengths_of(target_lengths).reshape((batch,))
     if targets.ndim == 1:  # one after the other
         starts = ops.cumsum(target_lengths, 0) - target_lengths
         places = starts.reshape((-1, 1)) + ops.arange(targets.shape[0])

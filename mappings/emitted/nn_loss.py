@@ -9,7 +9,7 @@ from mappings.emitted.functional_loss import (
     BinaryCrossEntropy,
     binary_cross_entropy_with_logits,
     cosine_embedding_loss,
-    ctc_losses,
+    ctc_loss,
     hinge_embedding_loss,
     huber_loss,
     kl_div,
@@ -283,7 +283,7 @@ class TripletMarginLoss(TripletMarginWithDistanceLoss):
 
 
 class CTCLoss(nn.Cell):
-    """torch.nn.CTCLoss over padded targets (N, S)."""
+    """torch.nn.CTCLoss."""
 
     def __init__(self, blank=0, reduction='mean', zero_infinity=False):
         super().__init__()
@@ -292,14 +292,9 @@ class CTCLoss(nn.Cell):
         self.zero_infinity = zero_infinity
 
     def construct(self, log_probs, targets, input_lengths, target_lengths):
-        integer = mindspore.int32
-        input_lengths = ops.cast(input_lengths, integer)
-        target_lengths = ops.cast(target_lengths, integer)
-        targets = targets.astype(integer)
-        loss = ctc_losses(log_probs, targets, input_lengths, target_lengths, self.blank, self.zero_infinity)
-        if self.reduction == 'mean':
-            return (loss / ops.maximum(target_lengths, 1).astype(loss.dtype)).mean()
-        return loss.sum() if self.reduction == 'sum' else loss
+        return ctc_loss(
+            log_probs, targets, input_lengths, target_lengths, self.blank, self.reduction, self.zero_infinity
+        )
 
 
 class Loss(nn.Cell):
