@@ -518,7 +518,7 @@ def _broken_expressions(raw: dict[str, Any], signature: Signature, place: Locati
             yield Diagnostic(place, "MSP007", f"{name}: {role} asks is_size, which a ported program cannot answer: a size is a tuple there",
                              "ask it in where, which is decided when a file is converted")
         used |= names if role != "limits" else set()
-        allowed = parameters | pure_names() | PREDICATES | {"mindspore", "numpy", "emitted", "math", "typing"} | _BUILTINS | {"in_hw", "may_be_empty", "may_be_packed", "may_be_complex", "may_be_byte", "may_be_single", "in_graph"}
+        allowed = parameters | pure_names() | PREDICATES | {"mindspore", "numpy", "emitted", "math", "typing"} | _BUILTINS | {"in_hw", "may_be_empty", "may_be_packed", "may_be_complex", "may_be_byte", "may_be_single", "may_be_fraction", "in_graph"}
         allowed |= LIMIT_NAMES if role == "limits" else set()
         for free in sorted(names - allowed):
             yield Diagnostic(place, "MSP007", f"{name}: {role} reads {free!r}, which is no parameter or known function",

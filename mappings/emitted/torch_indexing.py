@@ -9,13 +9,13 @@ from mindspore import Tensor, ops
 
 def where(condition, input=None, other=None, *, out=None):
     """torch.where."""
-    return nonzero_tuple(condition) if input is None else ops.where(condition.bool(), input, other)
+    return nonzero(condition, as_tuple=True) if input is None else ops.where(condition.bool(), input, other)
 
 
-def nonzero_tuple(input):
-    """torch.nonzero(as_tuple=True): one index vector for each axis."""
-    places = ops.nonzero(input)
-    return tuple([places[:, axis] for axis in range(input.ndim)])
+def nonzero(input, *, as_tuple=False):
+    """torch.nonzero: MindSpore's takes numbers below 1.2e-7 for zero on CPU."""
+    places = ops.nonzero(input != 0)
+    return tuple([places[:, axis] for axis in range(input.ndim)]) if as_tuple else places
 
 
 def without_leading_axes(value, shape):

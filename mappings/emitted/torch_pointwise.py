@@ -101,6 +101,11 @@ def remainder(input, other):
     return ops.remainder(input.astype(mindspore.float64), other.astype(mindspore.float64)).astype(dtype)
 
 
+def heaviside(input, values):
+    """torch.heaviside: MindSpore's takes numbers below 1e-15 for zero on CPU."""
+    return ops.where(input == 0, values, (input > 0).astype(values.dtype))
+
+
 def hypot(input, other):
     """torch.hypot: MindSpore's own takes no float16 and no bfloat16."""
     input, other, dtype = promoted_floats(input, other)

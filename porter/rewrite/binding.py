@@ -23,6 +23,7 @@ from porter.guards import (
 from porter.held_dense import name_power
 from porter.kinds import ANY
 from porter.leaves import asks_for_gradient, leaves_of
+from porter.masks import is_mask
 from porter.nodes import walk
 from porter.old_reduction import modern
 from porter.optimized import is_leaf
@@ -190,8 +191,8 @@ class Binding(Walk):
 
     def _measured(self, node: ast.Call, bound: dict[str, Argument]) -> dict[str, Argument]:
         """Facts of a call beside its arguments: the height and width that reach a layer, whether it may join empty tensors,
-        whether a layer may be given packed sequences, a function complex numbers or uint8, and a softmax a single entry,
-        and whether a graph compiles the call."""
+        whether a layer may be given packed sequences, a function complex numbers or uint8, a softmax a single entry, and a
+        search for what is not zero fractions, and whether a graph compiles the call."""
         entering = self.inference.facts.entering.get(span_of(self.module.path, node), frozenset())
         facts = {
             "may_be_empty": Argument(K.BOOL, self._may_join_empty(node)),
@@ -199,6 +200,7 @@ class Binding(Walk):
             "may_be_complex": Argument(K.BOOL, self.program.makes_complex),
             "may_be_byte": Argument(K.BOOL, self.program.makes_bytes),
             "may_be_single": Argument(K.BOOL, self._may_be_single(bound, entering)),
+            "may_be_fraction": Argument(K.BOOL, not self._is_mask(bound)),
             "in_graph": Argument(K.BOOL, in_network(self)),
         }
         seen = {shape[2:] for shape in entering if len(shape) >= 3}
@@ -217,6 +219,11 @@ class Binding(Walk):
         if not shapes or len(shapes) >= MAX_SHAPES or not isinstance(axis, int):
             return True  # a run keeps no more shapes than that, so there may be others
         return any(not -len(shape) <= axis < len(shape) or shape[axis] == 1 for shape in shapes)
+
+    def _is_mask(self, bound: dict[str, Argument]) -> bool:
+        """Whether the tensor that a call is made of or on is surely boolean."""
+        tensor = next((bound[n] for n in ("input", "self", "condition") if n in bound), None)
+        return tensor is not None and is_mask(tensor.node, self.functions[-1] if self.functions else None)
 
     def _may_join_empty(self, node: ast.Call) -> bool:
         """Whether one of the tensors that a call is given in a list may have the shape (0,): a traced run says of each."""
