@@ -76,7 +76,10 @@ def vander(x, N=None, increasing=False):
     x = x.reshape(1) if x.ndim == 0 else x
     count = x.shape[-1] if N is None else N
     x = x if x.is_floating_point() or x.is_complex() else x.astype(mindspore.int64)
-    columns = [ops.pow(x, power) for power in range(count)]
+    columns = [ops.ones_like(x)]
+    for _ in range(count - 1):  # MindSpore raises whole numbers to a power as fractions
+        columns.append(columns[-1] * x)
+    columns = columns[:count]
     return ops.stack(columns if increasing else columns[::-1], axis=-1)
 
 

@@ -36,16 +36,18 @@ def tanh(input):
 
 def log1p(input):
     """torch.log1p: MindSpore's own computes log(1 + x) on CPU, in which the digits of a small x are lost."""
-    input = input if input.is_floating_point() else input.astype(mindspore.float32)
-    small = ops.clamp(input, -0.5, 0.5)
-    return ops.where(ops.abs(input) < 0.5, 2 * ops.atanh(small / (2 + small)), ops.log1p(input))
+    wide = input if input.dtype == mindspore.float64 else input.astype(mindspore.float32)
+    small = ops.clamp(wide, -0.5, 0.5)
+    result = ops.where(ops.abs(wide) < 0.5, 2 * ops.atanh(small / (2 + small)), ops.log1p(wide))
+    return result.astype(input.dtype) if input.is_floating_point() else result
 
 
 def expm1(input):
     """torch.expm1: MindSpore's own computes exp(x) - 1 on CPU, in which the digits of a small x are lost."""
-    input = input if input.is_floating_point() else input.astype(mindspore.float32)
-    half = ops.tanh(ops.clamp(input, -1.0, 1.0) / 2)
-    return ops.where(ops.abs(input) < 1, 2 * half / (1 - half), ops.expm1(input))
+    wide = input if input.dtype == mindspore.float64 else input.astype(mindspore.float32)
+    half = ops.tanh(ops.clamp(wide, -1.0, 1.0) / 2)
+    result = ops.where(ops.abs(wide) < 1, 2 * half / (1 - half), ops.expm1(wide))
+    return result.astype(input.dtype) if input.is_floating_point() else result
 
 
 def bitwise_not(input):

@@ -96,6 +96,9 @@ def vector_norm(input, p, dim, keepdim):
     if p == 1:
         return ops.sum(size, axes, keepdim)
     power = 2 if p is None or p == 'fro' else p
+    if power < 0:  # a single zero makes the norm 0, without a gradient
+        total = ops.sum(ops.where(size == 0, ops.ones_like(size), size) ** power, axes, keepdim) ** (1 / power)
+        return ops.where(ops.amin(size, axes, keepdim) == 0, ops.zeros_like(total), total)
     total = ops.sum(input * input if power == 2 else size**power, axes, keepdim)
     positive = ops.where(total > 0, total, ops.ones_like(total))
     return ops.where(total > 0, ops.sqrt(positive) if power == 2 else positive**(1 / power), total)
