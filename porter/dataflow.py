@@ -287,3 +287,21 @@ def none_by_default(arguments: ast.arguments) -> set[str]:
     positional = [*arguments.posonlyargs, *arguments.args]
     defaults = [*zip(reversed(positional), reversed(arguments.defaults)), *zip(arguments.kwonlyargs, arguments.kw_defaults)]
     return {a.arg for a, default in defaults if isinstance(default, ast.Constant) and default.value is None}
+
+
+def assigned_values(name: str, function: ast.AST) -> list[ast.expr | None]:
+    """What plain assignments bind a name to in a function; None for whatever else binds it."""
+    found: list[ast.expr | None] = []
+    plain: set[int] = set()
+    for node in ast.walk(function):
+        if isinstance(node, ast.Assign) and len(node.targets) == 1:
+            target = node.targets[0]
+            if isinstance(target, ast.Name) and target.id == name:
+                plain.add(id(target))
+                found.append(node.value)
+    for node in ast.walk(function):
+        binds = isinstance(node, ast.arg) and node.arg == name
+        binds = binds or (isinstance(node, ast.Name) and node.id == name and not isinstance(node.ctx, ast.Load) and id(node) not in plain)
+        if binds:
+            found.append(None)
+    return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import io
+import re
 from pathlib import PurePosixPath
 
 from porter.emit import EXTRAS
@@ -15,12 +16,28 @@ def with_imports(text: str, module: Module, program: Program, needs: Needs) -> s
     """The rewritten text with MindSpore's imports, one block, at the place of the first torch import."""
     if not needs.names and not needs.left:
         return text
+    text = _with_dictionaries(text, needs)
     tree = ast.parse(text)
     lines = _import_lines(module, program, needs, explore(tree).bound)
     text, lines = _behind_stars(text, tree, lines, module, program)
     text, lines = _behind_paths(text, tree, lines, module)
     at, indent_break = _place(text, tree.body, module, program)
     return _inserted(text, at, lines, indent_break)
+
+
+def _with_dictionaries(text: str, needs: Needs) -> str:
+    """The text with each dictionary of members above the first definition that reads it."""
+    for dictionary in needs.dictionaries.values():
+        reads = re.compile(rf"\b{dictionary.name}\b")
+        for node in ast.parse(text).body:
+            if reads.search(ast.get_source_segment(text, node) or ""):
+                at = min([node.lineno, *(d.lineno for d in getattr(node, "decorator_list", []))]) - 1
+                rows = text.splitlines()
+                while at and rows[at - 1].startswith("#"):
+                    at -= 1
+                text = _inserted(text, at, dictionary.lines, "\n\n")
+                break
+    return text
 
 
 def _inserted(text: str, at: int, lines: list[str], after: str = "") -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 
+from porter.dataflow import assigned_values
+
 _TESTS = frozenset([  # functions and methods of tensors whose result is boolean
     "all", "any", "bool", "eq", "equal", "ge", "greater", "greater_equal", "gt", "isclose", "isfinite", "isin", "isinf", "isnan", "isneginf",
     "isposinf", "isreal", "le", "less", "less_equal", "logical_and", "logical_not", "logical_or", "logical_xor", "lt", "ne", "not_equal", "signbit",
@@ -17,7 +19,7 @@ _KEEPING = frozenset([  # methods whose result is a mask where their tensor is o
 def is_mask(node: ast.expr | None, function: ast.AST | None) -> bool:
     """Whether an expression of a function is a mask, by its form or by the one form that its name is bound to there."""
     if isinstance(node, ast.Name) and function is not None:
-        values = _values(node.id, function)
+        values = assigned_values(node.id, function)
         return bool(values) and all(not isinstance(v, ast.Name) and is_mask(v, None) for v in values)
     if isinstance(node, ast.Compare):
         return all(isinstance(op, ast.Eq | ast.NotEq | ast.Lt | ast.LtE | ast.Gt | ast.GtE) for op in node.ops)
@@ -30,19 +32,3 @@ def is_mask(node: ast.expr | None, function: ast.AST | None) -> bool:
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
         return node.func.attr in _TESTS or (node.func.attr in _KEEPING and is_mask(node.func.value, function))
     return False
-
-
-def _values(name: str, function: ast.AST) -> list[ast.expr | None]:
-    """What plain assignments bind a name to in a function; None for whatever else binds it."""
-    found: list[ast.expr | None] = []
-    plain: set[int] = set()
-    for node in ast.walk(function):
-        if isinstance(node, ast.Assign) and len(node.targets) == 1 and isinstance(node.targets[0], ast.Name) and node.targets[0].id == name:
-            plain.add(id(node.targets[0]))
-            found.append(node.value)
-    for node in ast.walk(function):
-        if isinstance(node, ast.arg) and node.arg == name:
-            found.append(None)
-        elif isinstance(node, ast.Name) and node.id == name and not isinstance(node.ctx, ast.Load) and id(node) not in plain:
-            found.append(None)
-    return found

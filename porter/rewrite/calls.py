@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 
 from porter import kinds as K
+from porter.by_name import member_edits
 from porter.complexes import complex_call_edits
 from porter.expression import primary
 from porter.formats import (
@@ -86,7 +87,7 @@ class Calls(InPlace):
         if isinstance(node.func, ast.Name) and node.func.id == "getattr" and len(node.args) in (2, 3):
             name = self._named_member(node)
             text = self._reference_text(node, name) if name is not None and self.table.get(name) else None
-            member = self._namespace_member(node) if text is None else self.replace(node, text)
+            member = member_edits(self, node) if text is None else self.replace(node, text)
             member = fallback_edits(self, node) if member is None else member
             if member is not None:
                 return member

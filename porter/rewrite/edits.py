@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 
 from porter.table import Row
 
+_DICTIONARIES = {"torch.nn": "LAYERS", "torch.nn.functional": "FUNCTIONS", "torch.optim": "OPTIMIZERS"}
+
 
 @dataclass(frozen=True)
 class Edit:
@@ -19,6 +21,18 @@ class Edit:
 
 
 @dataclass
+class Dictionary:
+    """Members of a torch namespace by their names, as a file's top level has them."""
+
+    name: str
+    entries: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def lines(self) -> list[str]:
+        return [f"{self.name} = {{", *(f"    {n!r}: {entry}," for n, entry in sorted(self.entries.items())), "}"]
+
+
+@dataclass
 class Needs:
     """What the rewritten file uses beside what it already had."""
 
@@ -26,6 +40,18 @@ class Needs:
     emitted: set[str] = field(default_factory=set)
     adapters: dict[str, Row] = field(default_factory=dict)
     left: dict[str, None] = field(default_factory=dict)
+    dictionaries: dict[str, Dictionary] = field(default_factory=dict)
+
+    def dictionary(self, space: str, entries: dict[str, str], taken: set[str]) -> str:
+        """The name of the file's dictionary of members of a torch namespace, which gains these entries."""
+        if space not in self.dictionaries:
+            name = _DICTIONARIES.get(space, "MEMBERS")
+            while name in taken:
+                name += "_"
+            taken.add(name)
+            self.dictionaries[space] = Dictionary(name)
+        self.dictionaries[space].entries.update(entries)
+        return self.dictionaries[space].name
 
 
 def dedent(text: str, by: int) -> str:

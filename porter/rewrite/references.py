@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import ast
-import re
 from collections.abc import Iterator
 from functools import cache, cached_property
 
 from porter import exact_class, launcher
 from porter.expression import Site, inline
-from porter.guards import constant_of
 from porter.kinds import ANY, Kinds
 from porter.leaves import is_absent_gradient
 from porter.members import CELL_MEMBERS, SHARED, own_name
@@ -82,7 +80,7 @@ class References(Binding):
         if not isinstance(node.ops[0], ast.Is | ast.IsNot) or not isinstance(against, ast.Constant) or against.value is not None:
             return False
         name = self.resolve(node.left) if isinstance(node.left, ast.Name | ast.Attribute) else None
-        return name is not None and self.program.is_torch(name) and self._is_namespace(name)
+        return name is not None and self.program.is_torch(name) and self.is_namespace(name)
 
     def _class_literal(self, node: ast.Constant) -> list[Edit]:
         """The name of a class as the port's own class has it: Linear is Dense."""
@@ -134,7 +132,7 @@ class References(Binding):
             keywords = keywords_text(self, name)
             if keywords is not None:
                 return keywords
-            if self._is_namespace(name):
+            if self.is_namespace(name):
                 return self._namespace(node, name, parent)
             self.report(node, "MSP101", f"{name} is not in the table", "port it by hand, or add a row (see CONTRIBUTING)", symbol=name)
             return None
@@ -154,7 +152,7 @@ class References(Binding):
             return self.spell("mindspore.Tensor")  # a constructor here, which is no type
         if name in _CLASSES and (context in ("annotation", "isinstance") or self._is_exact_test(node)):
             return self.spell(_CLASSES[name])
-        if self._same_signature(row):
+        if self.spells_as_is(row):
             return self.spell(row.alternatives[0].to.partition("(")[0])
         return self.adapter(row, node)
 
@@ -208,7 +206,7 @@ class References(Binding):
     def _annotation_fallback(self) -> str:
         return self.spell("mindspore.nn.Cell")
 
-    def _same_signature(self, row: Row) -> bool:
+    def spells_as_is(self, row: Row) -> bool:
         """Whether the MindSpore name can stand for the torch name as it is: same parameters, order and defaults."""
         from porter.expression import mindspore_signatures
 
@@ -275,41 +273,6 @@ class References(Binding):
         stored = {name for kind, owner, name in self.inference.store if kind == "attr" and self.program.mixes_into_module(owner)}
         defined = {n for name, cls in self.program.classes.items() if self.program.mixes_into_module(name) for n in cls.methods}
         return (stored | defined) & CELL_MEMBERS
-
-    def _namespace_member(self, node: ast.Call) -> list[Edit] | None:
-        """`getattr(nn, name)`: a dictionary of the classes that the program names in its strings."""
-        space = self.resolve(node.args[0])
-        if space is None or not self.program.is_torch(space) or self.table.get(space) or not self._is_namespace(space):
-            return None
-        members = self.table.get(f"{space}.__dict__")
-        if members and len(node.args) == 2:
-            return self.replace(node, f"{self.spell(members[0].alternatives[0].to.removesuffix('()'))}()[{self.render(node.args[1])}]")
-        wanted = constant_of(node.args[1])
-        names = [wanted] if isinstance(wanted, str) else self._named_members(space)
-        rows = {n: self.table.get(f"{space}.{n}")[0] for n in names if self.table.get(f"{space}.{n}")}
-        usable = {n: r for n, r in rows.items() if r.refused is None and (len(self.table.get(r.name)) == 1 or r.adapter)}
-        if not usable:
-            return None
-        entries = {n: self.spell(r.alternatives[0].to.partition("(")[0]) if self._same_signature(r) else self.adapter(r, node) for n, r in usable.items()}
-        if isinstance(wanted, str):
-            return self.replace(node, str(entries[wanted]))
-        shown = ", ".join(f"{n!r}: {e}" for n, e in sorted(entries.items()) if e)
-        key = self.render(node.args[1])
-        if len(node.args) == 3:
-            return self.replace(node, f"{{{shown}}}.get({key}, {self.render(node.args[2])})")
-        return self.replace(node, f"{{{shown}}}[{key}]")
-
-    def _named_members(self, space: str) -> list[str]:
-        """Members of a torch namespace whose names, or patterns of names such as 'Conv{}d', stand in the program's strings."""
-        members = [n.removeprefix(space + ".") for n in self.table.rows if n.startswith(space + ".") and n.count(".") == space.count(".") + 1]
-        found: dict[str, None] = {}
-        for text in self.program.strings:
-            if text in members:
-                found[text] = None
-            elif re.search(r"\{[^}]*\}|%[ds]", text) and re.search("[A-Za-z]{3}", text) and len(text) < 40:
-                pattern = re.sub(r"\\\{[^}]*\}|%[ds]", ".{0,8}", re.escape(text).replace("%", "%"))
-                found.update(dict.fromkeys(m for m in members if re.fullmatch(pattern, m)))
-        return [n for n in found if self.table.get(f"{space}.{n}")[0].kind in ("module", "function")]
 
 
 def _dotted_parts(node: ast.AST) -> Iterator[ast.Name | ast.Attribute]:

@@ -324,7 +324,7 @@ class Walk:
         self.needs.left[node.id] = None
         return []
 
-    def _is_namespace(self, name: str) -> bool:
+    def is_namespace(self, name: str) -> bool:
         return name in self.table.namespaces
 
     def _is_parameter(self, holder: ast.expr, is_data: bool) -> bool:
