@@ -1,5 +1,6 @@
 """Convolutions of torch.nn.functional."""
 
+import mindspore
 from mindspore import ops
 
 from mappings.emitted.functional_vision import pad
@@ -74,14 +75,16 @@ def conv_transpose2d(input, weight, bias=None, stride=1, padding=0, output_paddi
 
 def conv_transpose3d(input, weight, bias=None, stride=1, padding=0, output_padding=0, groups=1, dilation=1):
     """torch.nn.functional.conv_transpose3d."""
-    stride = spread(stride, 3)
+    stride, dtype = spread(stride, 3), input.dtype
+    if dtype == mindspore.float16:  # of a float16 weight the kernel makes a float32 gradient
+        input, weight = input.astype(mindspore.float32), weight.astype(mindspore.float32)
     weight = _dilated(weight, spread(dilation, 3))
     if weight.shape[2] * weight.shape[3] * weight.shape[4] > 343:
         raise ValueError('torch.conv_transpose3d: a kernel of MindSpore has at most 343 places, those between dilated ones included')
     inputs, weights = ops.chunk(input, groups, 1), ops.chunk(weight, groups, 0)
     transpose = ops.Conv3DTranspose(in_channel=input.shape[1] // groups, out_channel=weight.shape[1],
                                     kernel_size=tuple(weight.shape[2:]), pad_mode='pad', pad=0, stride=stride)
-    result = ops.cat([transpose(x, w) for x, w in zip(inputs, weights)], axis=1)
+    result = ops.cat([transpose(x, w) for x, w in zip(inputs, weights)], axis=1).astype(dtype)
     return _cropped(result, bias, padding, output_padding)
 
 
