@@ -22,11 +22,9 @@ _PLAIN = frozenset({"int", "float", "bool", "str", "None", "Size", "tuple", "lis
 
 
 def call_edits(rewriter: Walk, node: ast.Call) -> list[Edit] | None:
-    """`zip(a, b, strict=True)` without its keyword, and `reversed(cells)` or `zip(reversed(range(n)), a)` over a list that is turned."""
-    if isinstance(node.func, ast.Name) and node.func.id == "reversed" and len(node.args) == 1 and in_network(rewriter):
-        held = rewriter.kinds(node.args[0])
-        if K.proven(held, frozenset({"object"})) and all(rewriter._is_cell(k.of) for k in held):
-            return rewriter.replace(node, f"list({rewriter.render(node.args[0])})[::-1]")
+    """`zip(a, b, strict=True)` without its keyword, and `reversed(skips)` or `zip(reversed(range(n)), a)` over a list that is turned."""
+    if _is_called(node, "reversed") and len(node.args) == 1 and in_network(rewriter):
+        return _turned(rewriter, node)
     if isinstance(node.func, ast.Name) and node.func.id in _FOUND and len(node.args) == 1 and in_network(rewriter):
         text = _asked_of_each(rewriter, node, _FOUND[node.func.id])
         return None if text is None else rewriter.replace(node, rewriter._wrapped(node, text))
@@ -48,6 +46,41 @@ def call_edits(rewriter: Walk, node: ast.Call) -> list[Edit] | None:
             start, end = rewriter.span(node.args[-1])[1], rewriter.span(keyword)[1]
             edits.append(Edit(start, end, "")) if keyword is node.keywords[0] else edits
     return edits
+
+
+def _turned(rewriter: Walk, node: ast.Call) -> list[Edit] | None:
+    """`reversed(skips)` as `skips[::-1]`: a graph differentiates no iterator that Python makes, and runs no cells of it."""
+    given = node.args[0]
+    held = rewriter.kinds(given)
+    parent = rewriter.parents.get(id(node))
+    whole = isinstance(parent, ast.For | ast.comprehension | ast.Starred | ast.Call) and not (isinstance(parent, ast.Call) and _is_called(parent, "next"))
+    if not whole or (isinstance(given, ast.Call) and _is_called(given, "range")) or K.proven(held, K.TENSORS | {"dict"}):
+        return None
+    text = rewriter.render(given)
+    if not K.proven(held, frozenset({"list", "tuple", "Size"})):
+        text = f"list({text})"
+    elif not isinstance(given, ast.Name | ast.Attribute | ast.Subscript | ast.Call | ast.List | ast.Tuple | ast.ListComp):
+        text = f"({text})"
+    return rewriter.replace(node, f"{text}[::-1]")
+
+
+def display_edits(rewriter: Walk, node: ast.Dict) -> list[Edit] | None:
+    """`{**features, 'out': x}` as `merged(features, {'out': x})`: a graph reads the wrong entries of such a display."""
+    if None not in node.keys or not in_network(rewriter):
+        return None
+    parts: list[str] = []
+    pairs: list[str] = []
+    for key, value in zip(node.keys, node.values, strict=True):
+        if key is not None:
+            pairs.append(f"{rewriter.render(key)}: {rewriter.render(value)}")
+            continue
+        if pairs:
+            parts.append("{" + ", ".join(pairs) + "}")
+        parts.append(rewriter.render(value))
+        pairs = []
+    if pairs:
+        parts.append("{" + ", ".join(pairs) + "}")
+    return rewriter.replace(node, f"{rewriter.spell('emitted.merged')}({', '.join(parts)})")
 
 
 def _asked_of_each(rewriter: Walk, node: ast.Call, found: str) -> str | None:

@@ -16,23 +16,48 @@ if TYPE_CHECKING:
 
 # what gives a value back that holds its arguments, or one of them; measured on MindSpore 2.10
 _CALLS = frozenset({
-    "sorted", "iter", "copy.copy", "copy.deepcopy", "functools.reduce", "collections.OrderedDict", "collections.deque", "types.SimpleNamespace",
+    "sorted", "reversed", "iter", "copy.copy", "copy.deepcopy", "functools.reduce", "collections.OrderedDict", "collections.deque", "types.SimpleNamespace",
     "itertools.chain", "itertools.accumulate", "itertools.product", "itertools.zip_longest", "operator.itemgetter", "dict.fromkeys",
 })  # fmt: skip
-_METHODS = {"list": frozenset({"pop", "insert", "reverse"}), "dict": frozenset({"pop", "copy", "popitem"})}
+_METHODS = {"list": frozenset({"pop", "insert", "reverse"}), "dict": frozenset({"pop", "popitem"})}
 
 
 def dict_edits(rewriter: Walk, node: ast.Call) -> list[Edit] | None:
     """`dict(x=y)`, `OrderedDict(pairs)` in a network's own code as a display or a comprehension, which a graph differentiates."""
+    if _is_copy(rewriter, node) and in_network(rewriter):
+        return _copied(rewriter, node.func.value)  # type: ignore[attr-defined]
     if not (node.args or node.keywords) or not in_network(rewriter) or not _is_dict(rewriter, node.func):
         return None
-    quote = rewriter.quote
     if not node.args and all(k.arg for k in node.keywords):
-        return rewriter.replace(node, "{" + ", ".join(f"{quote}{k.arg}{quote}: {rewriter.render(k.value)}" for k in node.keywords) + "}")
+        return rewriter.replace(node, _display(rewriter, node.keywords))
+    if len(node.args) == 1 and all(k.arg for k in node.keywords) and node.keywords and K.proven(rewriter.kinds(node.args[0]), frozenset({"dict"})):
+        return rewriter.replace(node, f"{rewriter.spell('emitted.merged')}({rewriter.render(node.args[0])}, {_display(rewriter, node.keywords)})")
     if len(node.args) != 1 or node.keywords or isinstance(node.args[0], ast.Starred):
         return None
     text = _of_pairs(rewriter, node.args[0])
     return None if text is None else rewriter.replace(node, f"{{{text}}}")
+
+
+def _display(rewriter: Walk, keywords: list[ast.keyword]) -> str:
+    """Keywords as a dictionary is written."""
+    quote = rewriter.quote
+    return "{" + ", ".join(f"{quote}{k.arg}{quote}: {rewriter.render(k.value)}" for k in keywords) + "}"
+
+
+def _is_copy(rewriter: Walk, node: ast.Call) -> bool:
+    """`held.copy()` of a local list or dictionary."""
+    if not isinstance(node.func, ast.Attribute) or node.func.attr != "copy" or node.args or node.keywords or not isinstance(node.func.value, ast.Name):
+        return False
+    return K.proven(rewriter.kinds(node.func.value), frozenset({"list", "dict"}))
+
+
+def _copied(rewriter: Walk, held: ast.Name) -> list[Edit] | None:
+    """A copy in a form that a graph differentiates."""
+    known, call = rewriter.kinds(held), rewriter.parents[id(rewriter.parents[id(held)])]
+    if K.proven(known, LIST):
+        return rewriter.replace(call, f"{rewriter.render(held)}[:]")
+    text = _of_pairs(rewriter, held)
+    return None if text is None else rewriter.replace(call, f"{{{text}}}")
 
 
 def _is_dict(rewriter: Walk, func: ast.expr) -> bool:

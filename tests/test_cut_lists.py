@@ -54,6 +54,18 @@ CUT = {
         "a = [x, x * 2]\nb = OrderedDict([(str(i), t) for i, t in enumerate(a)])\nc = OrderedDict([('k', x * 5)])\nreturn b['1'] + c['k']",
         "b = {str(i): t for i, t in enumerate(a)}\n        c = {'k': x * 5}",
     ),
+    "turned": ("a = [x, x * 2, x * 3]\nfor t in reversed(a):\n    x = x * 2 + t\nreturn x", "for t in a[::-1]:"),
+    "turned beside cells": (
+        "skips = []\nfor layer in self.down:\n    x = layer(x)\n    skips.append(x)\nfor skip, layer in zip(reversed(skips), self.up):\n    x = layer(x * skip)\nreturn x",
+        "in zip(skips[::-1], self.up):",
+    ),
+    "turned and counted": ("a = (x, x * 2, x * 3)\nfor i, t in enumerate(reversed(a)):\n    x = x * 2 + t * i\nreturn x", "in enumerate(a[::-1]):"),
+    "turned cells": ("for i, layer in reversed(list(enumerate(self.down))):\n    x = layer(x) * (i + 1)\nreturn x", "in list(enumerate(self.down))[::-1]:"),
+    "merged dictionaries": (
+        "a = {'p': x, 'q': x * 2}\nb = {**a, 'r': x * 5}\nc = a.copy()\nd = dict(a, s=x)\nreturn b['q'] + b['r'] * 3 + c['q'] + d['s'] * 7 + d['p']",
+        "b = ms_extras.merged(a, {'r': x * 5})\n        c = {key: value for key, value in a.items()}\n        d = ms_extras.merged(a, {'s': x})",
+    ),
+    "a copied list": ("a = [x, x * 2]\nb = a.copy()\nb.append(x * 3)\nreturn b[1] + b[2] + len(a)", "b = a[:]"),
     "a pop that is returned": ("a = [x, x * 2]\nreturn a.pop() * 3", "return a[-1] * 3"),
     "in front and between": (
         "a = [x]\na.insert(0, x * 2)\na.insert(1, x * 3)\na.reverse()\nreturn a[0] + 5 * a[1] + 7 * a[2]",

@@ -255,3 +255,12 @@ class ParameterDict(Prefixed, nn.Cell):
         pairs = parameters.items() if hasattr(parameters, 'items') else parameters
         for key, value in pairs:
             self[key] = value
+
+
+def merged(*dictionaries):
+    """`{**a, **b}`: a graph reads the wrong entries of such a display."""
+    result = {}
+    for dictionary in dictionaries:
+        for key, value in dictionary.items():
+            result[key] = value
+    return result

@@ -20,7 +20,7 @@ from porter.grammar import (
     raise_edits,
     set_edits,
 )
-from porter.graph_forms import negated_edits, nested_edits, raised_edits, without_cast
+from porter.graph_forms import display_edits, negated_edits, nested_edits, raised_edits, without_cast
 from porter.infer import Inference
 from porter.left_classes import left_edits
 from porter.members import CELL_MEMBERS, own_name
@@ -32,6 +32,7 @@ from porter.rewrite.edits import Edit
 from porter.rewrite.statements import Statements
 from porter.rewrite.unpacking import device_apart
 from porter.rewrite.walk import RENAMED_METHODS, all_arguments
+from porter.shape_numbers import prepare_shape_numbers
 from porter.sometimes import check_branches
 from porter.training import Training
 from porter.unbound import prepare_names, with_names
@@ -149,6 +150,7 @@ class Rewriter(Statements):
             if isinstance(node, ast.FunctionDef):
                 prepare(self, node)
                 prepare_names(self, node)
+                prepare_shape_numbers(self, node)
                 edits += aligned_edits(self, node)
             edits += self.visit_body(node.body)
         return edits
@@ -248,6 +250,10 @@ class Rewriter(Statements):
 
     def visit_ListComp(self, node: ast.ListComp) -> list[Edit]:
         return nested_edits(self, node) or self.children(node)
+
+    def visit_Dict(self, node: ast.Dict) -> list[Edit]:
+        edits = display_edits(self, node)
+        return self.children(node) if edits is None else edits
 
     def visit_Set(self, node: ast.Set) -> list[Edit]:
         edits = set_edits(self, node)
