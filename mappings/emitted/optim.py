@@ -776,9 +776,13 @@ def clip_gradients_by_norm(gradients, max_norm, norm_type=2.0):
 
 def total_norm(gradients, norm_type=2.0):
     """torch.nn.utils.get_total_norm: the norm of all gradients as one vector."""
+    dtype = gradients[0].dtype
+    if dtype in (mindspore.float16, mindspore.bfloat16):  # whose powers and sums leave the dtype before their root does
+        gradients = [gradient.astype(mindspore.float32) for gradient in gradients]
     if norm_type == float("inf"):
-        return ops.stack([ops.abs(g).max() for g in gradients]).max()
-    return ops.stack([(ops.abs(g) ** norm_type).sum() for g in gradients]).sum() ** (1.0 / norm_type)
+        return ops.stack([ops.abs(g).max() for g in gradients]).max().astype(dtype)
+    total = ops.stack([(ops.abs(g) ** norm_type).sum() for g in gradients]).sum()
+    return (total ** (1.0 / norm_type)).astype(dtype)
 
 
 def clip_grad_norm_(parameters, max_norm, norm_type=2.0, error_if_nonfinite=False, foreach=None):
