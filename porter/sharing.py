@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from porter import kinds as K
 from porter.activations import InPlaceLayers, asks_inplace
+from porter.containers import EMPTY, Change, Contents, Held
 from porter.nodes import dotted_text, walk
 
 if TYPE_CHECKING:
@@ -41,9 +42,11 @@ _METADATA_CALLS = frozenset(
     ]
 )
 _GROWING = frozenset(["append", "extend", "insert", "add", "appendleft", "setdefault", "update"])
+_CUTTING = frozenset(["pop", "popitem", "clear", "remove", "reverse", "sort"])
 _HOLDING = frozenset(["pop", "popleft", "get", "values", "items", "copy"])
 _GATHERING = frozenset(["list", "tuple", "zip", "enumerate", "reversed", "iter", "next", "dict", "set"])
 _VALUES = frozenset(["int", "float", "bool", "str", "dtype", "device"])
+_FEW = 4
 # puts samples together anew each time it is walked
 _LOADER = "torch.utils.data.DataLoader"
 
@@ -83,9 +86,12 @@ class Summary:
     changed: set[str] = field(default_factory=set)
     returned: set[str] = field(default_factory=set)
     seen: list[Seen] = field(default_factory=list)
+    free: set[str] = field(default_factory=set)  # containers of the function around it that get items
+    grown: dict[str, bool] = field(default_factory=dict)  # lists, dictionaries and tensors that get items; whether at the end alone
+    apart: list[Seen] = field(default_factory=list)  # what a compiled graph alone keeps apart
 
 
-State = tuple[dict[str, Tokens], dict[str, tuple[ast.AST, str]]]
+State = tuple[dict[str, Tokens], dict[str, tuple[ast.AST, str]], dict[str, object], Held]
 
 
 class Sharing:
@@ -125,7 +131,7 @@ class _Followed:
     ) -> None:
         self.sharing, self.program, self.module = sharing, sharing.program, module
         self.owner = owner.name if owner is not None else ""
-        self.parents = module.explored.parents
+        self.parents, self.function = module.explored.parents, function
         arguments = [*function.args.posonlyargs, *function.args.args, *function.args.kwonlyargs]
         self.result = Summary()
         self.local = {a.arg for a in arguments} | {
@@ -135,6 +141,8 @@ class _Followed:
             a.arg: frozenset({Token(f"parameter {a.arg}")}) for a in arguments if a.arg != "self"
         }
         self.stale: dict[str, tuple[ast.AST, str]] = {}
+        self.objects: dict[str, object] = {name: name for name in self.held}  # names of one tensor, not of views of it, have one object
+        self.containers = Held.of_parameters(name for name in self.held if not K.is_tensor(self.kinds_of_name(name)))
         self.block(function.body)
 
     # what the program says of a name
@@ -240,7 +248,7 @@ class _Followed:
             self.value(node.test)
             self.branches([node.body, node.orelse])
         elif isinstance(node, ast.For | ast.AsyncFor):
-            self.loop(node.body, lambda: self.bind(node.target, self.walked(node.iter)))
+            self.loop(node.body, lambda: self.walk(node))
             self.block(node.orelse)
         elif isinstance(node, ast.While):
             self.loop(node.body, lambda: self.value(node.test))
@@ -259,6 +267,11 @@ class _Followed:
             for child in ast.iter_child_nodes(node):
                 if isinstance(child, ast.expr) and not isinstance(node, ast.Delete):
                     self.value(child)
+
+    def walk(self, node: ast.For | ast.AsyncFor) -> None:
+        """One round of a loop begins."""
+        self.bind(node.target, self.walked(node.iter))
+        self.containers.walk(node.target, node.iter)
 
     def walked(self, node: ast.expr) -> Tokens:
         """The storages that a loop over a value may name: batches of a loader are new ones."""
@@ -288,32 +301,43 @@ class _Followed:
             self.join(before)
 
     def save(self) -> State:
-        return dict(self.held), dict(self.stale)
+        return dict(self.held), dict(self.stale), dict(self.objects), self.containers.copy()
 
     def load(self, state: State) -> None:
-        self.held, self.stale = dict(state[0]), dict(state[1])
+        self.held, self.stale, self.objects, self.containers = dict(state[0]), dict(state[1]), dict(state[2]), state[3].copy()
 
     def join(self, other: State) -> None:
         for name, tokens in other[0].items():
             self.held[name] = self.held.get(name, NONE) | tokens
         self.stale = {**other[1], **self.stale}
+        for name, one in other[2].items():
+            if self.objects.setdefault(name, one) != one:
+                self.objects[name] = object()
+        self.containers.join(other[3])
 
     def assign(self, targets: list[ast.expr], value: ast.expr) -> None:
         if isinstance(value, ast.Tuple | ast.List) and all(
             isinstance(t, ast.Tuple | ast.List) and len(t.elts) == len(value.elts) for t in targets
         ):
             several = [self.value(e) for e in value.elts]
+            inside = [self.containers.make(e) for e in value.elts]
             for target in targets:
-                for one, tokens in zip(target.elts, several, strict=True):  # type: ignore[attr-defined]
+                for one, tokens, held in zip(target.elts, several, inside, strict=True):  # type: ignore[attr-defined]
                     self.bind(one, tokens)
+                    self.containers.bind(one, held)
             return
-        tokens = self.value(value)
+        tokens, held, path = self.value(value), self.containers.make(value), _path(value)
         for target in targets:
             self.bind(target, tokens, parts=_gives_parts(value))
+            self.containers.bind(target, held)
+            if path is not None and (name := _path(target)) is not None:
+                self.objects[name] = self.objects.get(path, path)
 
     def augmented(self, node: ast.AugAssign) -> None:
         added = self.value(node.value)
         path = _path(node.target)
+        if isinstance(node.target, ast.Subscript):
+            self.set_items(node.target)
         if path is None or (not self.owner and self.keeps_object(node.target)):
             return
         kinds, operand = self.kinds(node.target), self.kinds(node.value)
@@ -324,6 +348,7 @@ class _Followed:
             self.change(node, tokens, path, by="change")
         elif K.proven(kinds, K.SEQUENCES):
             self.held[path] = tokens | added
+            self.grow(Change(node, True), node.target, self.containers.inside([node.value]))
         else:
             self.bind(node.target, NONE)
 
@@ -334,6 +359,7 @@ class _Followed:
             for i, one in enumerate(target.elts):
                 self.bind(one, frozenset(Token(t.root, t.age, i) for t in tokens) if parts else tokens)
         elif isinstance(target, ast.Subscript):
+            self.set_items(target)
             path = _path(target.value)
             if (
                 path is not None
@@ -350,6 +376,8 @@ class _Followed:
                 tokens = frozenset({Token(id(target))})
             self.held[path] = tokens
             self.stale.pop(path, None)
+            self.objects[path] = object()
+            self.containers.bind(target, EMPTY)
 
     def age(self, root: object) -> None:
         """What a statement made when it ran before is another storage than what it makes now."""
@@ -375,6 +403,53 @@ class _Followed:
             if name != holder and self.shares(held, changed):
                 self.stale[name] = (node, by)
         self.same_statement(node, changed, by)
+
+    def set_items(self, target: ast.Subscript) -> None:
+        """`y[0] = x`: in MindSpore other names of y show it too, but in a graph; views of y do not where a gradient is taken."""
+        holder = target.value
+        while isinstance(holder, ast.Subscript) and K.is_tensor(self.kinds(holder.value)):
+            holder = holder.value
+        if not K.is_tensor(self.kinds(holder)):
+            self.grow(Change(target, False), target.value)
+            return
+        path, tokens = _path(holder), self.value(holder, quiet=True)
+        if holder is not target.value and not _is_basic(target.slice):
+            tokens = NONE
+        own = self.objects.get(path or "", path)
+        for token in tokens:
+            sort, _, name = str(token.root).partition(" ")
+            if sort == "parameter" and own == name:
+                self.result.grown[name] = False
+            elif sort == "parameter":
+                self.result.changed.add(name)
+        for name, held in self.held.items():
+            if name == path or not self.shares(held, tokens):
+                continue
+            if self.objects.get(name, name) == own or not K.is_tensor(self.kinds_of_name(name)):
+                self.containers.stale[name] = Change(target, False)
+            else:
+                self.stale[name] = (target, "items")
+
+    def kinds_of_name(self, name: str) -> Kinds:
+        """What a name of the function holds, as far as its values say."""
+        return self.names_kinds.get(name, K.ANY)
+
+    @cached_property
+    def names_kinds(self) -> dict[str, Kinds]:
+        found: dict[str, Kinds] = {}
+        for node in walk(self.function):
+            if isinstance(node, ast.Name | ast.Attribute) and (path := _path(node)) is not None:
+                found[path] = K.join(found[path], self.kinds(node)) if path in found else self.kinds(node)
+        return found
+
+    def grow(self, change: Change, holder: ast.expr, added: Contents = EMPTY, *, named: bool = True) -> None:
+        """A list or dictionary gets other items: a graph gives them to the name at hand alone."""
+        for name in self.containers.grow(change, holder, added, named=named):
+            self.result.grown[name] = self.result.grown.get(name, True) and change.at_end
+        while isinstance(holder, ast.Subscript):
+            holder = holder.value
+        if isinstance(holder, ast.Name) and holder.id not in self.local:
+            self.result.free.add(holder.id)
 
     @staticmethod
     def shares(left: Iterable[Token], right: Iterable[Token]) -> bool:
@@ -434,6 +509,9 @@ class _Followed:
         path = _path(node)
         if path is not None and not quiet and path in self.stale:
             self.note(self.stale[path][0], path, self.stale[path][1])
+        if path is not None and not quiet and path in self.containers.stale and not self.reads_first_item(node, self.containers.stale[path]):
+            seen = Seen(self.containers.stale[path].node, path, "items")
+            self.result.apart += [seen] if seen not in self.result.apart else []
         if path is not None and (path in self.held or isinstance(node, ast.Name)):
             return self.held.get(path, NONE)
         if path is not None:
@@ -445,6 +523,12 @@ class _Followed:
             if node.attr in _WHOLE or (K.is_tensor(self.kinds(node.value)) and node.attr not in _METADATA)
             else NONE
         )
+
+    def reads_first_item(self, node: ast.AST, change: Change) -> bool:
+        """`outs[0]` of a list that got longer."""
+        parent = self.parents.get(id(node))
+        index = parent.slice if isinstance(parent, ast.Subscript) and parent.value is node else None
+        return change.at_end and isinstance(index, ast.Constant) and isinstance(index.value, int)
 
     def of_Subscript(self, node: ast.Subscript) -> Tokens:
         base = self.value(node.value)
@@ -499,6 +583,7 @@ class _Followed:
     def of_ListComp(self, node: ast.ListComp | ast.SetComp | ast.GeneratorExp) -> Tokens:
         for generator in node.generators:
             self.bind(generator.target, self.value(generator.iter))
+            self.containers.walk(generator.target, generator.iter)
             for test in generator.ifs:
                 self.value(test)
         return self.value(node.elt)
@@ -534,7 +619,10 @@ class _Followed:
             path = _path(func.value)
             if path is not None and path in self.held:
                 self.held[path] = self.held[path] | everything
+            self.grow(Change(node, func.attr in ("append", "extend")), func.value, self.containers.inside(node.args))
             return NONE
+        if isinstance(func, ast.Attribute) and func.attr in _CUTTING and not K.is_tensor(self.kinds(func.value)):
+            self.grow(Change(node, False), func.value)
         if self.changes_argument(func):
             return self.activation(node, given[0] if given else NONE)
         if isinstance(func, ast.Name) and func.id in _GATHERING:
@@ -577,7 +665,23 @@ class _Followed:
             for name in summary.changed & set(passed):
                 self.change(node, passed[name], None, by="call")
             found = found.union(*(passed[n] for n in summary.returned & set(passed)))
+            if len(called) > _FEW:
+                continue  # any layer of the program: what one of them does says nothing of this call
+            arguments = {**dict(zip(names, node.args, strict=False)), **{k.arg: k.value for k in node.keywords if k.arg}}
+            for name in summary.free & self.local:  # of a function within this one
+                self.grow(Change(node, False), ast.Name(name, ast.Load()), named=False)
+            for name in summary.grown.keys() & set(arguments):
+                self.grow(Change(node, summary.grown[name]), arguments[name], named=False)
+                self.apart_from(node, arguments[name], passed[name])
         return found
+
+
+    def apart_from(self, node: ast.Call, given: ast.expr, tokens: Tokens) -> None:
+        """A function sets items of a tensor that it is given: in a graph no name of the caller shows them."""
+        if K.is_tensor(self.kinds(given)):
+            for name, held in self.held.items():
+                if self.shares(held, tokens):
+                    self.containers.stale[name] = Change(node, False)
 
 
 def _path(node: ast.expr) -> str | None:

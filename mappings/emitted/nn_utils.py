@@ -17,15 +17,6 @@ def vector_to_parameters(vec, parameters):
         start += parameter.size
 
 
-def get_total_norm(tensors, norm_type=2.0, error_if_nonfinite=False, foreach=None):
-    """torch.nn.utils.get_total_norm."""
-    sizes = [ops.abs(tensor.astype(mindspore.float32)) for tensor in tensors]
-    if norm_type == float('inf'):
-        return ops.amax(ops.stack([ops.amax(size) for size in sizes]))
-    total = ops.sum(ops.stack([ops.sum(ops.pow(size, norm_type)) for size in sizes]))
-    return ops.pow(total, 1.0 / norm_type)
-
-
 def pad_sequence(sequences, batch_first=False, padding_value=0.0, padding_side='right'):
     """torch.nn.utils.rnn.pad_sequence: the first sequence gives the dtype and the sizes of all."""
     length = max([sequence.shape[0] for sequence in sequences])

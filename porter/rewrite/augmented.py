@@ -31,15 +31,29 @@ OPERATORS: dict[type[ast.operator], str] = {
 def augmented_edits(walk_: Walk, node: ast.AugAssign) -> list[Edit] | None:
     """The statement without the change in place; None where the tensor is one of the call's own, or nothing is known."""
     target, operator = node.target, OPERATORS.get(type(node.op))
+    if operator is not None and isinstance(target, ast.Subscript) and in_network(walk_):
+        return _item(walk_, node, target, operator)
     if operator is None or not isinstance(target, ast.Name) or not in_network(walk_) or not K.is_tensor(walk_.kinds(target)):
         return None
     function = walk_.functions[-1]
     if isinstance(function, ast.Lambda) or not any(_outlives(walk_, function, d) for d in _definitions(function, target.id, node.lineno)):
         return None
-    value = walk_.render(node.value)
-    if not isinstance(node.value, ast.Constant | ast.Name | ast.Attribute | ast.Call | ast.Subscript):
-        value = f"({value})"
-    return walk_.replace(node, f"{target.id} = {target.id} {operator} {value}")
+    return walk_.replace(node, f"{target.id} = {target.id} {operator} {_operand(walk_, node.value)}")
+
+
+def _item(walk_: Walk, node: ast.AugAssign, target: ast.Subscript, operator: str) -> list[Edit] | None:
+    """`outs[0] += x` of a list or dictionary, where the item may be what came in: a graph adds to that as well."""
+    held, items = walk_.kinds(target.value), walk_.kinds(target)
+    simple = all(isinstance(n, ast.Name | ast.Constant | ast.UnaryOp | ast.USub | ast.Load | ast.Subscript | ast.Store) for n in walk(target))
+    if not simple or not K.proven(held, frozenset({"list", "dict"})) or K.proven(items, frozenset({"int", "float", "str", "bool", "list", "tuple"})):
+        return None
+    place = walk_.render(target)
+    return walk_.replace(node, f"{place} = {place} {operator} {_operand(walk_, node.value)}")
+
+
+def _operand(walk_: Walk, node: ast.expr) -> str:
+    text = walk_.render(node)
+    return text if isinstance(node, ast.Constant | ast.Name | ast.Attribute | ast.Call | ast.Subscript) else f"({text})"
 
 
 def _definitions(function: ast.FunctionDef | ast.AsyncFunctionDef, name: str, line: int) -> Iterator[ast.AST]:

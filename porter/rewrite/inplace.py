@@ -147,6 +147,11 @@ class InPlace(Attributes):
                     f"{seen.name} is read after an in-place activation changed it",
                     f"write inplace=False if {seen.name} is meant as it was, or use the activation's result under that name",
                 )
+            elif seen.by == "items":
+                message, help = (
+                    f"items of a tensor are set and {seen.name} may share its memory: where a gradient is taken, MindSpore sets them in one of the two",
+                    f"set the items of the tensor that {seen.name} is made of before {seen.name} is made, or make {seen.name} a copy",
+                )
             elif seen.by == "call":
                 message, help = (
                     f"{seen.name} is read after a call changed it in place",
@@ -158,6 +163,15 @@ class InPlace(Attributes):
                     f"make {seen.name} a copy, or use the value under one name only",
                 )
             self.report(seen.node, "MSP204", message, help)
+
+    def _check_apart(self, function: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
+        """Names that a compiled graph would show without items that another name, or a function that is called, gave them."""
+        owner = self.program.classes.get(self.classes[-1]) if self.classes and self.parents.get(id(function)) is self._class_node() else None
+        for seen in self.inference.sharing.of(function, self.module, owner).apart:
+            self.report(
+                seen.node, "MSP617", f"PYNATIVE only: {seen.name} is read later, and a compiled graph does not give it the items that are set here",
+                f"set them under the name {seen.name}, or return what was changed and name it {seen.name}",
+            )  # fmt: skip
 
     def _names_result_too(self, seen: Seen) -> bool:
         """`y = self.act_(x)` with x read later: x is given the result as well."""

@@ -14,6 +14,7 @@ from porter.functions import FUNCTION, function_edits, is_function
 from porter.grammar import (
     differing_edits,
     flattened_edits,
+    in_network,
     is_plain_delete,
     named_edits,
     prepare,
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
 
 _OVERLOADS = frozenset({"torch.jit._overload_method", "torch.jit._overload", "torch._jit_internal._overload_method"})
 _SIMPLE_STATEMENTS = frozenset({ast.Assign, ast.AugAssign, ast.AnnAssign, ast.Return, ast.Expr})
+_LOADING = frozenset({"_load_from_state_dict", "load_state_dict", "state_dict"})  # which no graph runs
 
 
 class Rewriter(Statements):
@@ -147,6 +149,8 @@ class Rewriter(Statements):
                 edits += self.visit(node.returns)
         self._check_sharing(node)
         with self.inside(node):
+            if in_network(self) and node.name not in _LOADING:
+                self._check_apart(node)
             if isinstance(node, ast.FunctionDef):
                 prepare(self, node)
                 prepare_names(self, node)
