@@ -290,18 +290,16 @@ def none_by_default(arguments: ast.arguments) -> set[str]:
 
 
 def assigned_values(name: str, function: ast.AST) -> list[ast.expr | None]:
-    """What plain assignments bind a name to in a function; None for whatever else binds it."""
+    """What the assignments of a function bind a name to; None for a parameter, and for whatever else binds it."""
     found: list[ast.expr | None] = []
     plain: set[int] = set()
-    for node in ast.walk(function):
-        if isinstance(node, ast.Assign) and len(node.targets) == 1:
-            target = node.targets[0]
-            if isinstance(target, ast.Name) and target.id == name:
-                plain.add(id(target))
-                found.append(node.value)
-    for node in ast.walk(function):
-        binds = isinstance(node, ast.arg) and node.arg == name
-        binds = binds or (isinstance(node, ast.Name) and node.id == name and not isinstance(node.ctx, ast.Load) and id(node) not in plain)
-        if binds:
+    for node in walk(function):
+        if isinstance(node, ast.arg) and node.arg == name:
+            found.append(None)
+        elif isinstance(node, ast.Assign):
+            targets = {id(t) for t in node.targets if isinstance(t, ast.Name) and t.id == name}
+            plain |= targets
+            found += [node.value] if targets else []
+        elif isinstance(node, ast.Name) and node.id == name and not isinstance(node.ctx, ast.Load) and id(node) not in plain:
             found.append(None)
     return found

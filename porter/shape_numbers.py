@@ -33,7 +33,12 @@ def prepare_shape_numbers(rewriter: Walk, function: ast.FunctionDef) -> None:
         return
     names = _held(rewriter, function)
     for root in _roots(rewriter, function, names):
-        rewriter.replaced[id(root)] = _text(rewriter, root, names)
+        read = rewriter.parents.get(id(root))
+        text = _text(rewriter, root, names)
+        if isinstance(read, ast.Attribute) and read.attr == "item":  # a graph takes a number of an array for Python's own
+            rewriter.replaced[id(rewriter.parents[id(read)])] = f"int({text})"
+        else:
+            rewriter.replaced[id(root)] = text
 
 
 def _held(rewriter: Walk, function: ast.FunctionDef) -> set[str]:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from porter import kinds as K
+from porter.dataflow import assigned_values
 from porter.expression import primary
 from porter.grammar import in_network
+from porter.masks import is_mask
 from porter.nodes import walk
 from porter.old_types import old_dtype
 from porter.rewrite.edits import Edit
@@ -47,6 +50,33 @@ def ends_gradient(at: Walk, node: ast.Call, func: ast.Attribute) -> bool:
     if not _in_computation(at) or not _casts_to_whole(at, node, func):
         return False
     return not _is_whole(at, func.value) and not _is_dead(at, node, 0)
+
+
+def mask_edits(at: Walk, node: ast.Assign) -> list[Edit] | None:
+    """`mask = x > 0` that several computations read: where a gradient is taken, PYNATIVE mode adds up those of truth values, and fails."""
+    target = node.targets[0]
+    if len(node.targets) != 1 or not isinstance(target, ast.Name) or not _in_computation(at) or not is_mask(node.value, at.functions[-1]):
+        return None
+    if not any(K.is_tensor(at.kinds(side)) and not _is_whole(at, side) for side in _compared(at, node.value)):
+        return None
+    loads = [n for n in walk(at.functions[-1]) if isinstance(n, ast.Name) and n.id == target.id and isinstance(n.ctx, ast.Load)]
+    if sum(not _is_dead(at, n, 0) for n in loads) < 2:
+        return None
+    return at.replace(node.value, f"{at.spell('mindspore.ops.stop_gradient')}({at.render(node.value)})")
+
+
+def _compared(at: Walk, node: ast.expr | None, level: int = 0) -> Iterator[ast.expr]:
+    """What the tests of a mask look at."""
+    if isinstance(node, ast.Compare):
+        yield from (node.left, *node.comparators)
+    elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+        yield from (node.func.value, *node.args)
+    elif isinstance(node, ast.BinOp | ast.UnaryOp):
+        for side in (node.left, node.right) if isinstance(node, ast.BinOp) else (node.operand,):
+            yield from _compared(at, side, level)
+    elif isinstance(node, ast.Name) and level < 2:
+        for value in values_of(at, node.id):
+            yield from _compared(at, value, level + 1)
 
 
 def is_bare_cast(node: ast.Call, func: ast.Attribute) -> bool:
@@ -160,22 +190,7 @@ def _holds_integers(at: Walk, node: ast.expr) -> bool:
 
 def values_of(at: Walk, name: str) -> list[ast.expr | None]:
     """What the function assigns to a name; None for a value that is not written as one expression."""
-    function = at.functions[-1]
-    arguments = function.args
-    found: list[ast.expr | None] = []
-    if name in {a.arg for a in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs)}:
-        found.append(None)
-    for node in walk(function):
-        if isinstance(node, ast.Assign) and any(isinstance(t, ast.Name) and t.id == name for t in node.targets):
-            found.append(node.value)
-        elif isinstance(node, ast.Name) and node.id == name and isinstance(node.ctx, ast.Store) and not _is_plain_target(at, node):
-            found.append(None)
-    return found
-
-
-def _is_plain_target(at: Walk, node: ast.Name) -> bool:
-    parent = at.parents.get(id(node))
-    return isinstance(parent, ast.Assign) and node in parent.targets
+    return assigned_values(name, at.functions[-1])
 
 
 def _is_dead(at: Walk, node: ast.expr, level: int) -> bool:

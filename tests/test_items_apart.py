@@ -101,3 +101,22 @@ def _modes(loaded) -> list[bool]:
         found.append(bool(same))
     mindspore.set_context(mode=mindspore.PYNATIVE_MODE)
     return found
+
+
+MASKS = {
+    "a mask that is read twice": "m = x > 0\nreturn x * m.float() + m.float().mean()",
+    "masks of masks": "m = x > 0\nn = m & (x < 1)\nreturn x * n + x * x * n + m.sum()",
+    "a function's mask": "m = torch.isnan(x)\nreturn x * m + m.sum() + x",
+}
+
+
+@pytest.mark.parametrize("case", MASKS)
+def test_masks_end_the_gradient(case: str, sides) -> None:
+    loaded = sides(written(MASKS[case]))
+    assert "m = ops.stop_gradient(" in loaded.text or "n = ops.stop_gradient(" in loaded.text
+    assert _modes(loaded) == [True, True]
+
+
+def test_a_mask_that_is_read_once_stays() -> None:
+    text = convert_source(written("m = x > 0\nreturn x * m + torch.where(m, x, x * 2) + x[m].sum()")).text
+    assert "m = x > 0\n" in text

@@ -42,6 +42,7 @@ def test_shapes_are_counted_with_numpy(tmp_path: Path) -> None:
     assert converted.diagnostics == ()
     assert "size = np.array(skip.shape)\n        crop = size[2:] - np.array(x.shape)[2:]\n        half = (crop / 2).astype(np.int32)\n" in converted.text
     assert "# cuts\n        pad = -np.stack((half, half)).T.flatten()\n        whole = np.concatenate([size, crop * 3 - 1])" in converted.text
+    assert "pad.tolist()) * int(whole[1]) + int(whole[-1])" in converted.text
     reference: dict[str, object] = {"__name__": "reference"}
     exec(SOURCE, reference)
     ported = load_source(tmp_path, "shapes_counted", converted.text, converted.extras)

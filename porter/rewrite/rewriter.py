@@ -38,7 +38,7 @@ from porter.sometimes import check_branches
 from porter.training import Training
 from porter.unbound import prepare_names, with_names
 from porter.unreached import check_members
-from porter.whole import divided_edits
+from porter.whole import divided_edits, mask_edits
 
 if TYPE_CHECKING:
     from porter.fuse import FusionPlan
@@ -90,6 +90,9 @@ class Rewriter(Statements):
             apart = device_apart(self, node)  # type: ignore[arg-type]
             if apart is not None:
                 return with_comments(self, node, apart)  # type: ignore[arg-type]
+            masked = mask_edits(self, node)  # type: ignore[arg-type]
+            if masked is not None:
+                return with_comments(self, node, masked)  # type: ignore[arg-type]
         if kind in (ast.Assign, ast.Return) and self.functions and isinstance(node.value, ast.ListComp):  # type: ignore[attr-defined]
             flattened = flattened_edits(self, node)  # type: ignore[arg-type]
             if flattened is not None:
