@@ -157,6 +157,7 @@ _REFUSED: dict[type[ast.AST], str] = {
     ast.Nonlocal: "nonlocal", ast.Delete: "del", ast.Match: "match", ast.NamedExpr: ":=", ast.Set: "a set literal",
     ast.Import: "import", ast.ImportFrom: "import",
 }  # fmt: skip
+_MEMBERS = frozenset({"children", "named_children", "modules", "named_modules", "parameters", "named_parameters", "buffers", "named_buffers"})
 _PYTHON = frozenset({"int", "float", "bool", "str", "None", "Size", "dtype", "device", "function", "class"})
 
 
@@ -172,10 +173,24 @@ def prepare(rewriter: Walk, method: ast.FunctionDef) -> None:
             refused = None
         if isinstance(node, ast.Delete) and is_plain_delete(rewriter, node):
             refused = None
+        if isinstance(node, ast.Call) and _lists_members(rewriter, node):
+            refused = f"{ast.unparse(node.func)}()"
         if refused is not None and not _vanishes(rewriter, node):
             rewriter.report(node, "MSP611", f"PYNATIVE only: {refused} in {method.name} is outside of GRAPH mode's grammar", HELP)
     for attribute, writes in _written(method).items():
         _keep_current(rewriter, method, attribute, writes)
+
+
+def _lists_members(rewriter: Walk, node: ast.Call) -> bool:
+    """`self.children()` and its like, which MindSpore writes as generators."""
+    if not isinstance(node.func, ast.Attribute) or node.func.attr not in _MEMBERS:
+        return False
+    first = rewriter.parents.get(id(node))
+    asked = rewriter.parents.get(id(first)) if isinstance(first, ast.Call) else None
+    if isinstance(asked, ast.Attribute) and asked.attr in ("device", "is_cuda"):  # which no port reads
+        return False
+    held = rewriter.kinds(node.func.value)
+    return K.proven(held, frozenset({"object"})) and all(rewriter._is_cell(k.of) for k in held)
 
 
 def _is_hoistable(rewriter: Walk, node: ast.NamedExpr) -> bool:
