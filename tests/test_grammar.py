@@ -66,6 +66,8 @@ def test_what_only_pynative_runs_is_named() -> None:
     assert _codes("        try:\n            return x + 1\n        except ValueError:\n            return x") == ["MSP611"]
     assert _codes("        y = {1: x}\n        del y[1]\n        return x") == ["MSP611"]
     assert _codes("        return [n := x.shape[0], n]") == ["MSP611"]
+    assert _codes("        for layer in self.children():\n            x = layer(x)\n        return x") == ["MSP611"]
+    assert _codes("        device = next(self.parameters()).device\n        return x.to(device)") == []
     assert _codes("        self.p = x * 2\n        return self.tail()", "    def tail(self):\n        return self.p\n") == ["MSP612"]
     assert _codes("        if x.shape[0] > 1:\n            self.p = x * 2\n        return self.p") == ["MSP612"]
 
