@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import math
+import random
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -33,6 +34,7 @@ from porter.parity.variants import variants
 TRIES_PER_CALL = 12
 NEW_MEMORY = re.compile(r"empty|[a-z]Tensor\(")  # calls that return memory which nothing has written
 NOT_FINITE = re.compile(r"at \[[\d, ]*\] -?(nan|inf)j? became")  # a gradient that torch itself does not have
+SEEDS = range(2, 18)  # of the runs of a call that draws random numbers
 GRADIENTS = 10  # calls of a row whose gradients are compared too
 
 
@@ -140,15 +142,32 @@ def _accepted_by_torch(bench: Bench, count: int, seed: int, trail: Trail) -> tup
 
 def _settled_run(bench: Bench, example: Example, number: int) -> Reference | None:
     """The torch run of an example; None where torch refuses it, draws numbers, or reads what it never wrote."""
+    plain = _without_gradient(example)
+    before = _drawn_from(0)
     try:
         build = torch_class(bench, example)
-        run = _run(bench, build, _without_gradient(example), number)
+        run = _run(bench, build, plain, number)
+        draws = _drawn_from(0, now=True) != before
         with _memory_filled():
-            again = _run(bench, build, _without_gradient(example), number, seed=1)
+            again = _run(bench, build, plain, number, seed=1)
+        settled = _same(run.observation, again.observation)
+        # what draws numbers may give the same twice by chance
+        settled = settled and not (draws and any(not _same(run.observation, _reseeded(bench, build, plain, number, s)) for s in SEEDS))
     except Exception:  # whatever torch raises for arguments that it does not take
         return None
-    settled = _same(run.observation, again.observation)
     return run if settled and not (NEW_MEMORY.search(example.call) and _unwritten(run.observation)) else None
+
+
+def _drawn_from(seed: int, *, now: bool = False) -> tuple[object, ...]:
+    """The states of the generators of torch, Python and numpy: torch's as it is with a seed, or as it is now."""
+    generator = torch.default_generator if now else torch.Generator().manual_seed(seed)
+    return bytes(generator.get_state().numpy()), random.getstate(), np.random.get_state()[1].tobytes()  # type: ignore[index]
+
+
+def _reseeded(bench: Bench, build: type[torch.nn.Module], example: Example, number: int, seed: int) -> Observation:
+    random.seed(seed)
+    np.random.seed(seed)
+    return _run(bench, build, example, number, seed).observation
 
 
 def _unwritten(seen: Observation) -> bool:
