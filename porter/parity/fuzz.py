@@ -6,6 +6,7 @@ import ast
 import math
 import random
 import re
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -290,6 +291,8 @@ def _is_limited(bench: Bench, case: Case) -> bool:
     tensors = [reference.to_torch(a, s) for a, s in zip(bench.arrays[case.example], example.inputs, strict=True)]
     known: dict[str, Any] = {**PREDICATES, **vars(pure), "torch": torch, "math": math, "inputs": tensors}
     known |= dict(zip(example.names, tensors, strict=True))
+    package = bench.row.name.partition(".")[0]
+    known.setdefault(package, sys.modules.get(package))  # torchvision's, which ran the example
     try:
         given = {name: eval(ast.unparse(node), known) for name, node in _arguments(bench, case).items()}
         for parameter in bench.row.torch.parameters or ():
