@@ -35,7 +35,7 @@ def member_edits(rewriter: References, node: ast.Call) -> list[Edit] | None:
         return rewriter.replace(node, entries[wanted])
     key = rewriter.render(node.args[1])
     if len(entries) > _SHORT:
-        shown = rewriter.needs.dictionary(space, entries, rewriter.taken)
+        shown = rewriter.needs.dictionary(space, entries, rewriter._unused)
     else:
         shown = "{" + ", ".join(f"{n!r}: {e}" for n, e in sorted(entries.items())) + "}"
     default = f".get({key}, {rewriter.render(node.args[2])})" if len(node.args) == 3 else f"[{key}]"

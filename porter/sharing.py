@@ -675,7 +675,6 @@ class _Followed:
                 self.apart_from(node, arguments[name], passed[name])
         return found
 
-
     def apart_from(self, node: ast.Call, given: ast.expr, tokens: Tokens) -> None:
         """A function sets items of a tensor that it is given: in a graph no name of the caller shows them."""
         if K.is_tensor(self.kinds(given)):

@@ -55,7 +55,7 @@ def ends_gradient(at: Walk, node: ast.Call, func: ast.Attribute) -> bool:
 def mask_edits(at: Walk, node: ast.Assign) -> list[Edit] | None:
     """`mask = x > 0` that several computations read: where a gradient is taken, PYNATIVE mode adds up those of truth values, and fails."""
     target = node.targets[0]
-    if len(node.targets) != 1 or not isinstance(target, ast.Name) or not _in_computation(at) or not is_mask(node.value, at.functions[-1]):
+    if len(node.targets) != 1 or not isinstance(target, ast.Name) or not is_mask(node.value, at.functions[-1]) or not _in_computation(at):
         return None
     if not any(K.is_tensor(at.kinds(side)) and not _is_whole(at, side) for side in _compared(at, node.value)):
         return None

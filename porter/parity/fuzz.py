@@ -144,11 +144,11 @@ def _accepted_by_torch(bench: Bench, count: int, seed: int, trail: Trail) -> tup
 def _settled_run(bench: Bench, example: Example, number: int) -> Reference | None:
     """The torch run of an example; None where torch refuses it, draws numbers, or reads what it never wrote."""
     plain = _without_gradient(example)
-    before = _drawn_from(0)
+    before = _states(torch.Generator().manual_seed(0))
     try:
         build = torch_class(bench, example)
         run = _run(bench, build, plain, number)
-        draws = _drawn_from(0, now=True) != before
+        draws = _states(torch.default_generator) != before
         with _memory_filled():
             again = _run(bench, build, plain, number, seed=1)
         settled = _same(run.observation, again.observation)
@@ -159,9 +159,8 @@ def _settled_run(bench: Bench, example: Example, number: int) -> Reference | Non
     return run if settled and not (NEW_MEMORY.search(example.call) and _unwritten(run.observation)) else None
 
 
-def _drawn_from(seed: int, *, now: bool = False) -> tuple[object, ...]:
-    """The states of the generators of torch, Python and numpy: torch's as it is with a seed, or as it is now."""
-    generator = torch.default_generator if now else torch.Generator().manual_seed(seed)
+def _states(generator: torch.Generator) -> tuple[object, ...]:
+    """The states of a generator of torch, and of Python's and numpy's own."""
     return bytes(generator.get_state().numpy()), random.getstate(), np.random.get_state()[1].tobytes()  # type: ignore[index]
 
 

@@ -105,7 +105,7 @@ class Binding(Walk):
         if found is None:
             return self._adapter_call(node, row, receiver)
         bound, written = modern(*found, self.quote)
-        bound = {**bound, **self._measured(node, bound)}
+        bound = {**bound, **self._measured(node, bound, row)}
         if row.drop:
             return "None"
         if row.name in ("torch.nn.Sequential", "torch.nn.ModuleList") and self._needs_own_container(node, row):
@@ -189,7 +189,7 @@ class Binding(Walk):
         owners = {c for k in self.kinds(target.value) for c in self._family(k.of)}
         return any(name == target.attr and owners & set(self._family(owner)) for owner, name in self.inference.grown_attributes)
 
-    def _measured(self, node: ast.Call, bound: dict[str, Argument]) -> dict[str, Argument]:
+    def _measured(self, node: ast.Call, bound: dict[str, Argument], row: Row) -> dict[str, Argument]:
         """Facts of a call beside its arguments: the height and width that reach a layer, whether it may join empty tensors,
         whether a layer may be given packed sequences, a function complex numbers or uint8, a softmax a single entry, and a
         search for what is not zero fractions, and whether a graph compiles the call."""
@@ -200,7 +200,7 @@ class Binding(Walk):
             "may_be_complex": Argument(K.BOOL, self.program.makes_complex),
             "may_be_byte": Argument(K.BOOL, self.program.makes_bytes),
             "may_be_single": Argument(K.BOOL, self._may_be_single(bound, entering)),
-            "may_be_fraction": Argument(K.BOOL, not self._is_mask(bound)),
+            "may_be_fraction": Argument(K.BOOL, _asks(row, "may_be_fraction") and not self._is_mask(bound)),
             "in_graph": Argument(K.BOOL, in_network(self)),
         }
         seen = {shape[2:] for shape in entering if len(shape) >= 3}
@@ -341,6 +341,11 @@ class Binding(Walk):
             given = given if given.isprintable() and not {"'", '"', "\\"} & set(given) else "(...)"
             return self.replace(node, f"{EXTRAS}.NotPorted({self.quote}{name}{given}{self.quote})")
         return self._keep_root(node.func) + [e for a in [*node.args, *(k.value for k in node.keywords)] for e in self.visit(a)]
+
+
+def _asks(row: Row, fact: str) -> bool:
+    """Whether a row chooses its form by a fact that takes a walk through the function to find."""
+    return any(fact in (alternative.when or "") for alternative in row.alternatives)
 
 
 def _decides_itself(rows: tuple[Row, ...]) -> bool:

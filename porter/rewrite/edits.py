@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import tokenize
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from porter.table import Row
@@ -42,14 +43,10 @@ class Needs:
     left: dict[str, None] = field(default_factory=dict)
     dictionaries: dict[str, Dictionary] = field(default_factory=dict)
 
-    def dictionary(self, space: str, entries: dict[str, str], taken: set[str]) -> str:
+    def dictionary(self, space: str, entries: dict[str, str], unused: Callable[[str], str]) -> str:
         """The name of the file's dictionary of members of a torch namespace, which gains these entries."""
         if space not in self.dictionaries:
-            name = _DICTIONARIES.get(space, "MEMBERS")
-            while name in taken:
-                name += "_"
-            taken.add(name)
-            self.dictionaries[space] = Dictionary(name)
+            self.dictionaries[space] = Dictionary(unused(_DICTIONARIES.get(space, "MEMBERS")))
         self.dictionaries[space].entries.update(entries)
         return self.dictionaries[space].name
 
